@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The fault service: the process's one userfaultfd, and the thread that reads it.
+ *
+ * It runs while somebody has acquired it. The thread is needed because the kernel lets whoever moves a watched mapping wait until
+ * the event that tells of it has been read (UFFD_FEATURE_EVENT_REMAP, without which such a move would walk all pages). It
+ * also notes who waits. It touches no memory of clients and allocates nothing: it can never wait for what it serves.
+ */
+#ifndef SERVICE_H
+#define SERVICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "public.h"
+
+/* Open a userfaultfd in the best way that works here. Return: it, or a negative errno; @ret_how says which way. */
+int service_open_userfaultfd(enum mr_fault_access *ret_how);
+
+/* Nested. -EOPNOTSUPP there is no userfaultfd; -EAGAIN, -ENOMEM, -EMFILE. Makes sentences. */
+int service_acquire(void);
+void service_release(void);
+
+/* Between acquire and release: let accesses to missing pages of a mapping wait, end that, wake those that wait. */
+int service_watch(uintptr_t start, uint64_t length);
+void service_unwatch(uintptr_t start, uint64_t length);
+void service_wake(uintptr_t start, uint64_t length);
+
+/* How many threads wait in [start, start + length) now. */
+uint64_t service_waiters(uintptr_t start, uint64_t length);
+
+/* Around fork, and in the child of one: the service of the parent is none of its. */
+void service_lock(void);
+void service_unlock(void);
+void service_reset(void);
+
+#endif

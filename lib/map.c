@@ -1,0 +1,674 @@
+/* SPDX-License-Identifier: MIT */
+/* Maps: how they are made, shared, adopted, asked and unmapped. */
+#include "map.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "error.h"
+#include "physical.h"
+#include "process.h"
+#include "registry.h"
+#include "space/space.h"
+#include "sys/sys.h"
+
+#define NEW_OPTIONS                                                                                                       \
+	(MR_MAP_ANYWHERE | MR_MAP_OVERWRITE | MR_MAP_READ_ONLY | MR_MAP_UNIQUE | MR_MAP_REFERENCE | MR_MAP_PREFAULT |     \
+	 MR_MAP_COPY_ON_WRITE | MR_MAP_CACHE_MASK)
+#define ACCESS (MR_MAP_READ_ONLY | MR_MAP_COPY_ON_WRITE)
+
+int map_check(const struct mr_map *map)
+{
+	if (!map)
+		return fail(-EINVAL, "the map is NULL; it must be one that mr_map_new or mr_map_adopt made");
+	return process_owns(map->generation, "map");
+}
+
+int map_unmapped(void)
+{
+	return fail(-ENXIO, "the map has been unmapped");
+}
+
+int map_check_cache(uint32_t options)
+{
+	uint32_t mode = options & MR_MAP_CACHE_MASK;
+
+	if (mode > MR_MAP_CACHE_WRITE_COMBINE)
+		return fail(-EINVAL, "options %#" PRIx32 " have the unknown cache mode %" PRIu32, options, mode >> MR_MAP_CACHE_SHIFT);
+	if (mode != MR_MAP_CACHE_DEFAULT && mode != MR_MAP_CACHE_COPYBACK)
+		return fail(-EOPNOTSUPP, "options %#" PRIx32 " ask for cache mode %" PRIu32 "; memory in a process has DEFAULT and COPYBACK alone",
+			    options, mode >> MR_MAP_CACHE_SHIFT);
+	return 0;
+}
+
+int map_check_access(const struct mr_memory *memory, uint32_t options)
+{
+	if (!(memory->options & MR_MEMORY_READ_ONLY) || options & ACCESS)
+		return 0;
+	return fail(-EACCES, "the memory is read-only; options %#" PRIx32 " need MR_MAP_READ_ONLY or MR_MAP_COPY_ON_WRITE", options);
+}
+
+static int check_task(const struct mr_task *task)
+{
+	if (!task)
+		return 0;
+	return fail(-EOPNOTSUPP, "task %p is not NULL; this version knows the calling process alone", (const void *)task);
+}
+
+/* What is asked of mr_map_new. */
+struct request {
+	struct mr_memory *memory;
+	uintptr_t address;
+	uint32_t options;
+	uint64_t offset;
+	uint64_t length;
+};
+
+static int check_options(const struct request *request)
+{
+	uint32_t options = request->options;
+
+	if (options & ~NEW_OPTIONS)
+		return fail(-EINVAL, "options %#" PRIx32 " have bits that are unknown here; allowed are %#" PRIx32, options, NEW_OPTIONS);
+	if (options & MR_MAP_ANYWHERE && options & MR_MAP_OVERWRITE)
+		return fail(-EINVAL, "options %#" PRIx32 " have both MR_MAP_ANYWHERE and MR_MAP_OVERWRITE, which needs an address", options);
+	if (!(options & MR_MAP_ANYWHERE) && !request->address)
+		return fail(-EINVAL, "address is NULL; give one, or MR_MAP_ANYWHERE");
+	return map_check_cache(options);
+}
+
+static int check_request(struct request *request)
+{
+	int error = check_options(request);
+
+	if (!error && request->offset >= request->memory->length)
+		error = fail(-ERANGE, "offset %" PRIu64 " is past the end of the memory, which has %" PRIu64 " bytes", request->offset,
+			     request->memory->length);
+	if (error)
+		return error;
+	if (!request->length)
+		request->length = request->memory->length - request->offset;
+	error = memory_range_check(request->memory, request->offset, request->length);
+	return error ? error : map_check_access(request->memory, request->options);
+}
+
+/* Whether @map, which can be shared, shows what is asked for, in the way that is asked for. With the registry's lock held. */
+static bool serves(const struct mr_map *map, const struct request *request)
+{
+	uint32_t mode = ACCESS | MR_MAP_CACHE_MASK;
+
+	if (!map->mapped || (map->options & mode) != (request->options & mode))
+		return false;
+	if (request->offset < map->offset || request->offset - map->offset > map->length ||
+	    request->length > map->length - (request->offset - map->offset))
+		return false;
+	return request->options & MR_MAP_ANYWHERE || request->address == map->address + (request->offset - map->offset);
+}
+
+static bool is_exactly(const struct mr_map *map, const struct request *request)
+{
+	return map->offset == request->offset && map->length == request->length;
+}
+
+/* A reference, unless the last one is just being dropped. */
+static bool hold(struct mr_map *map)
+{
+	uint32_t references = atomic_load(&map->references);
+
+	while (references && !atomic_compare_exchange_weak(&map->references, &references, references + 1))
+		;
+	return references;
+}
+
+/* A referenced map that can serve the request, one of the same extent if there is one; or NULL. With the registry's lock held. */
+static struct mr_map *find_shareable(const struct request *request)
+{
+	struct mr_map *found = NULL, *surplus = NULL;
+
+	for (struct mr_map *map = request->memory->maps; map && !(found && is_exactly(found, request)); map = map->next) {
+		if (!serves(map, request) || (found && !is_exactly(map, request)) || !hold(map))
+			continue;
+		surplus = found;
+		found = map;
+	}
+	if (surplus) /* not its last reference: it is mapped, and only its holder's unref, which needs the lock, ends that */
+		atomic_fetch_sub(&surplus->references, 1);
+	return found;
+}
+
+/* Enter @map where requests look for maps to share. With the registry's lock held. */
+static void offer(struct mr_map *map)
+{
+	struct mr_map **list = &atomic_load(&map->memory)->maps;
+
+	map->next = *list;
+	if (map->next)
+		map->next->link = &map->next;
+	map->link = list;
+	*list = map;
+}
+
+/* With the registry's lock held. */
+static void withdraw(struct mr_map *map)
+{
+	if (!map->link)
+		return;
+	*map->link = map->next;
+	if (map->next)
+		map->next->link = map->link;
+	map->link = NULL;
+}
+
+static struct mr_map *allocate(struct mr_memory *memory, uint32_t options, uint64_t offset, uint64_t length)
+{
+	struct mr_map *map = sys_allocate(1, sizeof(*map));
+
+	if (!map)
+		return NULL;
+	map->references = 1;
+	map->generation = process_generation();
+	map->space = &space_local;
+	map->options = options;
+	map->memory = mr_memory_ref(memory);
+	map->offset = offset;
+	map->length = length;
+	pthread_mutex_init(&map->lock, NULL);
+	return map;
+}
+
+/* Free the object; nothing of it is mapped any more, or what is mapped stays. */
+static void destroy(struct mr_map *map)
+{
+	if (map->watching)
+		map->space->unwatch();
+	view_forget(&map->view);
+	pthread_mutex_destroy(&map->lock);
+	mr_memory_unref(map->memory);
+	mr_map_unref(map->parent);
+	sys_free(map);
+}
+
+static int no_memory(void)
+{
+	return fail(-ENOMEM, "there is no memory for the map object");
+}
+
+static int enter(struct mr_map *map)
+{
+	int error;
+
+	registry_lock();
+	error = registry_insert(map, map->start, map->start + map->span);
+	registry_unlock();
+	if (error == -EEXIST)
+		return fail(-EEXIST, "another map holds part of the %" PRIu64 " bytes at %#" PRIxPTR, map->span, map->start);
+	return error ? no_memory() : 0;
+}
+
+static void leave(struct mr_map *map)
+{
+	registry_lock();
+	registry_remove(map, map->start);
+	withdraw(map);
+	registry_unlock();
+}
+
+static int populate(const struct mr_map *map)
+{
+	return map->options & MR_MAP_PREFAULT ? map->space->populate(&map->view) : 0;
+}
+
+static int make_anywhere(struct mr_map *map)
+{
+	int error = map->space->build_aside(&map->view, 0);
+
+	if (error)
+		return error;
+	map->start = map->view.base;
+	map->span = map->view.span;
+	map->address = map->start + map->view.lead;
+	error = populate(map);
+	if (!error)
+		error = enter(map);
+	if (error)
+		map->space->discard(&map->view);
+	return error;
+}
+
+static int make_in_free_range(struct mr_map *map)
+{
+	int error = map->space->claim(map->start, map->span);
+
+	if (error)
+		return error;
+	error = map->space->build(&map->view, map->start);
+	if (!error)
+		error = populate(map);
+	if (error)
+		map->space->release(map->start, map->span);
+	return error;
+}
+
+/* Whatever is there stays until everything that can fail has been done. */
+static int make_over(struct mr_map *map)
+{
+	int error = map->space->build_aside(&map->view, map->start);
+
+	if (error)
+		return error;
+	error = populate(map);
+	if (!error)
+		error = map->space->place(&map->view, map->start);
+	if (error)
+		map->space->discard(&map->view);
+	return error;
+}
+
+static int make_at(struct mr_map *map, uintptr_t address)
+{
+	const struct view *view = &map->view;
+	uintptr_t start = address - view->lead;
+	int error;
+
+	if (start > address || start % view->align != view->phase)
+		return fail(-EINVAL, "address %#" PRIxPTR " does not lie where the offset does within a page of %" PRIu64 " bytes", address,
+			    view->align);
+	map->address = address;
+	map->start = start;
+	map->span = view->span;
+	error = enter(map);
+	if (error)
+		return error;
+	error = map->options & MR_MAP_OVERWRITE ? make_over(map) : make_in_free_range(map);
+	if (error)
+		leave(map);
+	return error;
+}
+
+static int make(const struct request *request, struct mr_map **ret_map)
+{
+	struct mr_map *map = allocate(request->memory, request->options, request->offset, request->length);
+	int error;
+
+	if (!map)
+		return no_memory();
+	error = view_plan(&map->view, request->memory, request->offset, request->length, request->options & ACCESS,
+			  request->options & MR_MAP_UNIQUE);
+	if (!error)
+		error = request->options & MR_MAP_ANYWHERE ? make_anywhere(map) : make_at(map, request->address);
+	if (error) {
+		destroy(map);
+		return error;
+	}
+	map->mapped = true;
+	*ret_map = map;
+	return 0;
+}
+
+/* A map of its own for a request that @outer, of which it takes over the reference, can serve but is not the same as. */
+static int make_inside(struct mr_map *outer, const struct request *request, struct mr_map **ret_map)
+{
+	struct mr_map *map = allocate(request->memory, request->options, request->offset, request->length);
+
+	if (!map) {
+		mr_map_unref(outer);
+		return no_memory();
+	}
+	map->address = outer->address + (request->offset - outer->offset);
+	map->start = outer->start;
+	map->span = outer->span;
+	map->parent = outer->parent ? mr_map_ref(outer->parent) : outer;
+	if (outer->parent)
+		mr_map_unref(outer);
+	map->mapped = true;
+	registry_lock();
+	offer(map);
+	registry_unlock();
+	*ret_map = map;
+	return 0;
+}
+
+/* Fill the page tables of a map that is shared, for one more who asked for that. */
+static int populate_shared(struct mr_map *map)
+{
+	struct mr_map *whole = map->parent ? map->parent : map;
+	int error;
+
+	pthread_mutex_lock(&whole->lock);
+	error = whole->mapped ? whole->space->populate(&whole->view) : map_unmapped();
+	pthread_mutex_unlock(&whole->lock);
+	return error;
+}
+
+static int share(struct mr_map *found, const struct request *request, struct mr_map **ret_map)
+{
+	struct mr_map *map = found;
+	int error = is_exactly(found, request) ? 0 : make_inside(found, request, &map);
+
+	if (error)
+		return error;
+	error = request->options & MR_MAP_PREFAULT ? populate_shared(map) : 0;
+	if (error)
+		mr_map_unref(map);
+	else
+		*ret_map = map;
+	return error;
+}
+
+/* Make a map that can be shared; if another thread was faster, share its. */
+static int make_shareable(const struct request *request, struct mr_map **ret_map)
+{
+	struct mr_map *map, *faster;
+	int error = make(request, &map);
+
+	if (error)
+		return error;
+	registry_lock();
+	faster = find_shareable(request);
+	if (!faster)
+		offer(map);
+	registry_unlock();
+	if (!faster) {
+		*ret_map = map;
+		return 0;
+	}
+	mr_map_unref(map);
+	return share(faster, request, ret_map);
+}
+
+int mr_map_new(struct mr_memory *memory, struct mr_task *task, void *address, uint32_t options, uint64_t offset, uint64_t length,
+	       struct mr_map **ret_map)
+{
+	struct request request = { memory, (uintptr_t)address, options, offset, length };
+	struct mr_map *found = NULL;
+	int error;
+
+	error_call(__func__);
+	error = memory_check(memory);
+	if (!error)
+		error = check_task(task);
+	if (!error && !ret_map)
+		error = fail(-EINVAL, "ret_map is NULL; it must point to where the map is to be put");
+	if (!error)
+		error = check_request(&request);
+	if (error)
+		return error;
+	if (!(options & MR_MAP_UNIQUE)) {
+		registry_lock();
+		found = find_shareable(&request);
+		registry_unlock();
+	}
+	if (found)
+		return share(found, &request, ret_map);
+	if (options & MR_MAP_REFERENCE)
+		return fail(-ENOENT, "there is no map that could be shared for offset %" PRIu64 " and length %" PRIu64 " of the memory", offset,
+			    request.length);
+	return options & MR_MAP_UNIQUE ? make(&request, ret_map) : make_shareable(&request, ret_map);
+}
+
+static int check_adoption(uintptr_t address, uint64_t length, uint32_t options)
+{
+	uint64_t page = sys_page_size();
+	uintptr_t stack = (uintptr_t)__builtin_frame_address(0);
+
+	if (options & ~(MR_MAP_UNIQUE | MR_MAP_STATIC))
+		return fail(-EINVAL, "options %#" PRIx32 " have other bits than MR_MAP_UNIQUE and MR_MAP_STATIC", options);
+	if (!length)
+		return fail(-EINVAL, "length is 0; a map has at least one byte");
+	if (length > UINTPTR_MAX - page - address)
+		return fail(-EINVAL, "the range of %" PRIu64 " bytes at %#" PRIxPTR " wraps around", length, address);
+	if (stack >= address && stack - address < length)
+		return fail(-EOPNOTSUPP, "the range of %" PRIu64 " bytes at %#" PRIxPTR " holds the stack of the calling thread", length, address);
+	return 0;
+}
+
+static bool holds(const struct mr_map *map, const void *object)
+{
+	return object && (uintptr_t)object >= map->start && (uintptr_t)object - map->start < map->span;
+}
+
+/* What the library would wait for while it blocks the range. */
+static bool holds_own_objects(const struct mr_map *map)
+{
+	const struct mr_memory *memory = map->memory;
+
+	return holds(map, map) || holds(map, memory) || holds(map, memory->pieces) || holds(map, memory->sources) ||
+	       holds(map, memory->parked) || holds(map, mr_error()) || holds(map, map->space);
+}
+
+static int adopt(struct mr_map *map)
+{
+	struct mr_memory *memory;
+	int error = memory_adopt(map->address, map->length, &memory);
+
+	if (error)
+		return error;
+	map->memory = memory;
+	if (memory->options & MR_MEMORY_READ_ONLY)
+		map->options |= MR_MAP_READ_ONLY;
+	if (holds_own_objects(map))
+		return fail(-EOPNOTSUPP, "the range of %" PRIu64 " bytes at %#" PRIxPTR " holds objects of this library", map->length,
+			    map->address);
+	map->view = (struct view){
+		.base = map->start, .span = map->span, .lead = map->address - map->start, .access = map->options & MR_MAP_READ_ONLY
+	};
+	return 0;
+}
+
+int mr_map_adopt(struct mr_task *task, void *address, uint64_t length, uint32_t options, struct mr_map **ret_map)
+{
+	uint64_t page = sys_page_size();
+	struct mr_map *map;
+	int error;
+
+	error_call(__func__);
+	error = check_task(task);
+	if (!error && !ret_map)
+		error = fail(-EINVAL, "ret_map is NULL; it must point to where the map is to be put");
+	if (!error)
+		error = check_adoption((uintptr_t)address, length, options);
+	if (error)
+		return error;
+	map = allocate(NULL, options | MR_MAP_UNIQUE | MR_MAP_STATIC, 0, length);
+	if (!map)
+		return no_memory();
+	map->address = (uintptr_t)address;
+	map->start = map->address - map->address % page;
+	map->span = (map->address + length + page - 1) / page * page - map->start;
+	error = enter(map);
+	if (!error) {
+		error = adopt(map);
+		if (error)
+			leave(map);
+	}
+	if (error) {
+		destroy(map);
+		return error;
+	}
+	map->mapped = true;
+	*ret_map = map;
+	return 0;
+}
+
+bool map_keeps_adopted(const struct mr_map *map)
+{
+	return atomic_load(&map->memory)->parked && map->view.keeps;
+}
+
+/* Take the range out of the address space. With the lock held. */
+static void vanish(struct mr_map *map)
+{
+	if (map->blocked) {
+		map->space->release(map->start, map->span);
+		map->space->open(map->start, map->span);
+	}
+	map->space->discard(&map->view);
+}
+
+static int unmap(struct mr_map *map)
+{
+	int error = 0;
+
+	if (map->parent) {
+		registry_lock();
+		withdraw(map);
+		registry_unlock();
+		map->mapped = false;
+		return 0;
+	}
+	if (map->options & MR_MAP_STATIC && map->blocked)
+		error = map_restore(map);
+	if (error)
+		return error;
+	leave(map);
+	map->mapped = false;
+	if (map->options & MR_MAP_STATIC)
+		view_forget(&map->view);
+	else
+		vanish(map);
+	map->blocked = false;
+	return 0;
+}
+
+int mr_map_unmap(struct mr_map *map)
+{
+	int error;
+
+	error_call(__func__);
+	error = map_check(map);
+	if (error)
+		return error;
+	pthread_mutex_lock(&map->lock);
+	error = map->mapped && mr_map_address(map) ? unmap(map) : map_unmapped();
+	pthread_mutex_unlock(&map->lock);
+	return error;
+}
+
+struct mr_map *mr_map_ref(struct mr_map *map)
+{
+	if (map)
+		atomic_fetch_add_explicit(&map->references, 1, memory_order_relaxed);
+	return map;
+}
+
+/* In a child of fork: what the child inherited stays, but for what only the library knows of. */
+static void abandon(struct mr_map *map)
+{
+	if (map->blocked && !map->parent)
+		map->space->discard(&map->view);
+	map->watching = false;
+	map->link = NULL;
+}
+
+struct mr_map *mr_map_unref(struct mr_map *map)
+{
+	if (!map || atomic_fetch_sub_explicit(&map->references, 1, memory_order_acq_rel) != 1)
+		return NULL;
+	if (map->generation != process_generation())
+		abandon(map);
+	else if (map->mapped)
+		unmap(map);
+	destroy(map);
+	return NULL;
+}
+
+void *mr_map_address(const struct mr_map *map)
+{
+	if (!map || !map->mapped || (map->parent && !map->parent->mapped))
+		return NULL;
+	return (void *)map->address;
+}
+
+uint64_t mr_map_length(const struct mr_map *map)
+{
+	return map ? map->length : 0;
+}
+
+struct mr_task *mr_map_task(const struct mr_map *map)
+{
+	(void)map;
+	return NULL;
+}
+
+struct mr_memory *mr_map_memory(const struct mr_map *map)
+{
+	return map ? map->memory : NULL;
+}
+
+uint32_t mr_map_options(const struct mr_map *map)
+{
+	return map ? map->options : 0;
+}
+
+bool mr_map_is_blocked(const struct mr_map *map)
+{
+	return map && map->blocked;
+}
+
+/* The lock keeps the service from being released meanwhile. */
+uint64_t mr_map_waiters(const struct mr_map *map)
+{
+	struct mr_map *locked = (struct mr_map *)map;
+	uint64_t count = 0;
+
+	if (!map || map->generation != process_generation() || !map->blocked)
+		return 0;
+	pthread_mutex_lock(&locked->lock);
+	if (map->blocked)
+		count = map->space->waiters(map->start, map->span);
+	pthread_mutex_unlock(&locked->lock);
+	return count;
+}
+
+/* Of what the map shows, where page tables say it; else of its memory. With the lock of the whole map held. */
+static int find_segment(const struct mr_map *whole, const struct mr_map *map, uint64_t offset, uint64_t *ret_address,
+			uint64_t *ret_length)
+{
+	uint64_t most = map->length - offset;
+	uintptr_t at = map->address + offset;
+	int error = -ENODATA;
+
+	if (whole->view.base)
+		error = physical_of_address(at - whole->start + whole->view.base, most, ret_address, ret_length);
+	if (error == -ENODATA && (whole->view.access & MR_MAP_COPY_ON_WRITE))
+		return physical_not_resident(offset);
+	if (error != -ENODATA)
+		return error;
+	return physical_of_memory(map->memory, map->offset + offset, most, ret_address, ret_length);
+}
+
+static int physical_segment(struct mr_map *map, uint64_t offset, uint64_t *ret_address, uint64_t *ret_length)
+{
+	struct mr_map *whole = map->parent ? map->parent : map;
+	int error;
+
+	if (offset >= map->length)
+		return fail(-ERANGE, "offset %" PRIu64 " is past the end of the map, which has %" PRIu64 " bytes", offset, map->length);
+	pthread_mutex_lock(&whole->lock);
+	error = mr_map_address(map) ? find_segment(whole, map, offset, ret_address, ret_length) : map_unmapped();
+	pthread_mutex_unlock(&whole->lock);
+	return error;
+}
+
+int mr_map_physical_address(struct mr_map *map, uint64_t *ret_address)
+{
+	uint64_t length;
+	int error;
+
+	error_call(__func__);
+	error = map_check(map);
+	if (!error && !ret_address)
+		error = fail(-EINVAL, "ret_address is NULL; it must point to where the address is to be put");
+	return error ? error : physical_segment(map, 0, ret_address, &length);
+}
+
+int mr_map_physical_segment(struct mr_map *map, uint64_t offset, uint64_t *ret_address, uint64_t *ret_length)
+{
+	int error;
+
+	error_call(__func__);
+	error = map_check(map);
+	if (!error && (!ret_address || !ret_length))
+		error = fail(-EINVAL, "ret_address or ret_length is NULL; both must point to where the results are to be put");
+	return error ? error : physical_segment(map, offset, ret_address, ret_length);
+}

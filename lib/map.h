@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A map, inside.
+ *
+ *   state      mapped  blocked  view stands      what is at the target
+ *   shown      yes     no       at the target    the view
+ *   blocked    yes     yes      aside or nowhere a cover
+ *   unmapped   no      no       nowhere          nothing (adopted: the view, which is not the library's any more)
+ *
+ * A map that lies inside another (`parent`) has no view of its own and is never blocked.
+ */
+#ifndef MAP_H
+#define MAP_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "public.h"
+#include "view.h"
+
+struct space;
+
+struct mr_map {
+	_Atomic uint32_t references;
+	uint32_t generation;
+	const struct space *space;
+	uintptr_t address;
+	uint64_t length;
+	uintptr_t start; /* the whole pages that the map holds; those of the parent, for a map inside */
+	uint64_t span;
+	struct mr_map *parent; /* a reference */
+
+	/* What accessors read without a lock; changed under `lock`. */
+	_Atomic uint32_t options;
+	_Atomic(struct mr_memory *) memory; /* a reference */
+	_Atomic bool mapped;
+	_Atomic bool blocked;
+
+	struct mr_map *next; /* those of `memory` that can be shared, by the registry's lock */
+	struct mr_map **link;
+
+	pthread_mutex_t lock; /* serialises what changes the map; protects the rest. Comes before all other locks */
+	uint64_t offset;      /* in `memory` */
+	struct view view;     /* of an adopted memory: its segments are found anew when they are needed */
+	bool watching;	      /* has acquired what blocking needs */
+};
+
+/* 0, or what is wrong with @map as an argument. Makes sentences. */
+int map_check(const struct mr_map *map);
+
+/* 0 if cache mode and access of @options are possible for @memory. Makes sentences. */
+int map_check_cache(uint32_t options);
+int map_check_access(const struct mr_memory *memory, uint32_t options);
+
+/* -ENXIO with its sentence. */
+int map_unmapped(void);
+
+/* Whether @map shows the private bytes of an adopted memory, which must survive whatever it is redirected to. */
+bool map_keeps_adopted(const struct mr_map *map);
+
+/* Put a blocked map's view back and let its waiters go (redirect.c). With the lock held. Makes sentences. */
+int map_restore(struct mr_map *map);
+
+#endif

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Redirect: the order of steps. How each is done is the space's.
+ *
+ *	from      to            steps
+ *	shown     NULL          shut
+ *	blocked   same backing  place the view that stands aside, open
+ *	shown     memory        replace, in one call, where that is fastest; or
+ *	                        build, populate, swap; or, where a gap would be seen: build, populate, shut, place, open
+ *	blocked   memory        replace, open; or build, populate, place, open
+ *
+ * Everything that can fail comes before the first step that clients see. A step that they see and that fails is undone by the
+ * space. What the map showed is unmapped after the lock has been given back, when nobody waits.
+ *
+ * An adopted memory is its mappings: the view is not unmapped but parked with the memory, and taken from there when some map
+ * shows it again.
+ */
+#include <errno.h>
+#include <inttypes.h>
+
+#include "error.h"
+#include "map.h"
+#include "process.h"
+#include "registry.h"
+#include "space/space.h"
+
+#define ACCESS	(MR_MAP_READ_ONLY | MR_MAP_COPY_ON_WRITE)
+#define MODE	(ACCESS | MR_MAP_CACHE_MASK)
+#define ALLOWED (MODE | MR_MAP_PREFAULT)
+
+/* What is asked for, and what has to be let go of when it has been done. */
+struct redirect {
+	struct mr_map *map;
+	struct mr_memory *backing;
+	uint32_t options;
+	uint64_t offset;
+	struct view next;
+	bool unparked;		    /* `next` was parked with the backing */
+	struct view old;	    /* to be discarded */
+	struct mr_memory *old_memory; /* to be unreferenced */
+};
+
+static int check_state(const struct mr_map *map)
+{
+	if (!(map->options & MR_MAP_UNIQUE))
+		return fail(-EPERM, "the map is not MR_MAP_UNIQUE; only a unique map can be redirected");
+	return map->mapped ? 0 : map_unmapped();
+}
+
+static int check_options(uint32_t options)
+{
+	if (options & ~ALLOWED)
+		return fail(-EINVAL, "options %#" PRIx32 " have bits that are unknown here; allowed are %#" PRIx32, options, ALLOWED);
+	return map_check_cache(options);
+}
+
+static int check_target(const struct redirect *redirect)
+{
+	uint64_t offset = redirect->offset, length = redirect->map->length;
+	int error;
+
+	if (!redirect->backing) {
+		if (!offset && !redirect->options)
+			return 0;
+		return fail(-EINVAL, "new_backing is NULL, with offset %" PRIu64 " and options %#" PRIx32 "; both must be 0", offset,
+			    redirect->options);
+	}
+	error = check_options(redirect->options);
+	if (!error)
+		error = memory_range_check(redirect->backing, offset, length);
+	return error;
+}
+
+/* What shut and open need, from the first time on until the map is freed. */
+static int watch(struct mr_map *map)
+{
+	int error = map->watching ? 0 : map->space->watch();
+
+	if (!error)
+		map->watching = true;
+	return error;
+}
+
+/* The segments of an adopted range as they are now: its owner may have changed protections or split mappings since. */
+static int refresh(struct mr_map *map)
+{
+	struct view now = map->view;
+	int error;
+
+	if (!atomic_load(&map->memory)->parked || map->blocked)
+		return 0;
+	error = view_of_range(&now, map->memory, map->start, map->span);
+	if (error)
+		return error;
+	view_forget(&map->view);
+	map->view = now;
+	return 0;
+}
+
+static int block(struct mr_map *map)
+{
+	int error = map->blocked ? 0 : refresh(map);
+
+	if (error || map->blocked)
+		return error;
+	error = watch(map);
+	if (error)
+		return error;
+	process_gate_enter();
+	error = map->space->shut(&map->view);
+	if (!error)
+		map->blocked = true;
+	process_gate_leave();
+	return error;
+}
+
+int map_restore(struct mr_map *map)
+{
+	int error;
+
+	process_gate_enter();
+	error = map->space->place(&map->view, map->start);
+	if (!error) {
+		map->space->open(map->start, map->span);
+		map->blocked = false;
+	}
+	process_gate_leave();
+	return error;
+}
+
+static bool is_shown(const struct redirect *redirect)
+{
+	const struct mr_map *map = redirect->map;
+
+	return map->memory == redirect->backing && map->offset == redirect->offset &&
+	       (map->options & MODE) == (redirect->options & MODE);
+}
+
+static bool all_parked(const struct view *view)
+{
+	for (size_t i = 0; i < view->count; i++)
+		if (!view->segments[i].parked)
+			return false;
+	return true;
+}
+
+/* The mappings of an adopted memory that no map shows, if they fit. 0 with redirect->unparked, or not; or an error. */
+static int take_parked(struct redirect *redirect)
+{
+	struct mr_memory *backing = redirect->backing;
+	const struct mr_map *map = redirect->map;
+
+	registry_lock();
+	if (backing->parked && backing->away && backing->parked->span == map->span &&
+	    backing->parked->lead == map->address - map->start) {
+		redirect->next = *backing->parked;
+		redirect->unparked = true;
+		backing->away = false;
+	}
+	registry_unlock();
+	if (!redirect->unparked)
+		return 0;
+	if (redirect->options & MR_MAP_COPY_ON_WRITE && redirect->next.keeps)
+		return fail(-EOPNOTSUPP, "adopted private memory cannot be shown MR_MAP_COPY_ON_WRITE: it would have to exist twice");
+	return view_protect(&redirect->next, redirect->options & ACCESS);
+}
+
+/* Put mappings back where take_parked found them. */
+static void park(struct mr_memory *memory, struct view *view)
+{
+	registry_lock();
+	*memory->parked = *view;
+	memory->away = true;
+	registry_unlock();
+	*view = (struct view){ 0 };
+}
+
+static int plan(struct redirect *redirect)
+{
+	const struct mr_map *map = redirect->map;
+	int error = take_parked(redirect);
+
+	if (!error && !redirect->unparked)
+		error = view_plan(&redirect->next, redirect->backing, redirect->offset, map->length, redirect->options & ACCESS, true);
+	if (!error && !redirect->unparked)
+		error = view_fit(&redirect->next, map->start, map->span, map->address);
+	return error ? error : map_check_access(redirect->backing, redirect->options);
+}
+
+/* Build the next view aside, populated if that was asked for. */
+static int stage(struct redirect *redirect)
+{
+	const struct mr_map *map = redirect->map;
+	int error = redirect->unparked ? 0 : map->space->build_aside(&redirect->next, map->start);
+
+	if (!error && redirect->options & MR_MAP_PREFAULT && redirect->next.base)
+		error = map->space->populate(&redirect->next);
+	return error;
+}
+
+/* Block, place, let go: nobody sees the old bytes after the first step, and who meets a piece that is not there yet waits. */
+static int exchange(struct redirect *redirect)
+{
+	struct mr_map *map = redirect->map;
+	int error = map->space->shut(&map->view);
+
+	if (error)
+		return error;
+	error = map->space->place(&redirect->next, map->start);
+	if (error)
+		map->blocked = map->space->place(&map->view, map->start) != 0;
+	if (!map->blocked)
+		map->space->open(map->start, map->span);
+	return error;
+}
+
+static int commit(struct redirect *redirect)
+{
+	struct mr_map *map = redirect->map;
+	const struct space *space = map->space;
+	int error;
+
+	if (!map->blocked)
+		return !map_keeps_adopted(map) && space->can_swap(&map->view, &redirect->next) ? space->swap(&map->view, &redirect->next) :
+												   exchange(redirect);
+	error = space->place(&redirect->next, map->start);
+	if (!error)
+		space->open(map->start, map->span);
+	return error;
+}
+
+static int commit_staged(struct redirect *redirect)
+{
+	struct mr_map *map = redirect->map;
+	bool waits = !map->blocked && (map_keeps_adopted(map) || !map->space->can_swap(&map->view, &redirect->next));
+	int error = waits ? watch(map) : 0;
+
+	if (!error)
+		error = stage(redirect);
+	if (error)
+		return error;
+	process_gate_enter();
+	error = commit(redirect);
+	process_gate_leave();
+	return error;
+}
+
+static bool can_replace(const struct redirect *redirect)
+{
+	const struct mr_map *map = redirect->map;
+
+	if (redirect->unparked || redirect->options & MR_MAP_PREFAULT || (!map->blocked && map_keeps_adopted(map)))
+		return false;
+	return map->space->can_replace(map->blocked ? NULL : &map->view, &redirect->next);
+}
+
+static int replace(struct redirect *redirect)
+{
+	struct mr_map *map = redirect->map;
+	int error = map->space->replace(map->blocked ? NULL : &map->view, &redirect->next, map->start);
+
+	if (!error && map->blocked)
+		map->space->open(map->start, map->span);
+	return error;
+}
+
+/* The map's state after the address space has been changed. Nothing can fail any more. */
+static void note(struct redirect *redirect)
+{
+	struct mr_map *map = redirect->map;
+
+	redirect->old = map->view;
+	redirect->old_memory = map->memory;
+	map->view = redirect->next;
+	map->memory = mr_memory_ref(redirect->backing);
+	map->offset = redirect->offset;
+	map->options = (map->options & ~MODE) | (redirect->options & MODE);
+	map->blocked = false;
+	if (redirect->old_memory->parked)
+		park(redirect->old_memory, &redirect->old);
+}
+
+/* Redirect to a backing that the map does not show, or not in this way. */
+static int show(struct redirect *redirect)
+{
+	struct mr_map *map = redirect->map;
+	int error = refresh(map);
+
+	if (!error)
+		error = plan(redirect);
+	if (!error)
+		error = can_replace(redirect) ? replace(redirect) : commit_staged(redirect);
+	if (!error) {
+		note(redirect);
+		return 0;
+	}
+	if (redirect->unparked)
+		park(redirect->backing, &redirect->next);
+	else
+		map->space->discard(&redirect->next);
+	return error;
+}
+
+static int go(struct redirect *redirect)
+{
+	struct mr_map *map = redirect->map;
+	bool prefault = redirect->options & MR_MAP_PREFAULT;
+	int error;
+
+	if (!redirect->backing)
+		return block(map);
+	if (!is_shown(redirect) || (map->blocked && prefault && !all_parked(&map->view)))
+		return show(redirect);
+	error = prefault ? map->space->populate(&map->view) : 0;
+	return error || !map->blocked ? error : map_restore(map);
+}
+
+int mr_map_redirect(struct mr_map *map, struct mr_memory *new_backing, uint32_t options, uint64_t offset)
+{
+	struct redirect redirect = { .map = map, .backing = new_backing, .options = options, .offset = offset };
+	int error;
+
+	error_call(__func__);
+	error = map_check(map);
+	if (!error && new_backing)
+		error = memory_check(new_backing);
+	if (error)
+		return error;
+	pthread_mutex_lock(&map->lock);
+	error = check_state(map);
+	if (!error)
+		error = check_target(&redirect);
+	if (!error)
+		error = go(&redirect);
+	pthread_mutex_unlock(&map->lock);
+	map->space->discard(&redirect.old);
+	mr_memory_unref(redirect.old_memory);
+	return error;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A source: where bytes of a memory come from, and how they can be mapped.
+ *
+ *   FILE     a descriptor: mapped by mmap
+ *   ALIAS    shared memory that has no descriptor here: a mapping of it that the library keeps, duplicated by mremap
+ *   PRIVATE  bytes that live in page tables alone, at `address`, in this process. They cannot be mapped twice, only moved:
+ *            whoever moves them (a redirect) says so by sources_moved, and every source that refers to them follows
+ */
+#ifndef SOURCE_H
+#define SOURCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "regions.h"
+
+enum source_kind {
+	SOURCE_FILE,
+	SOURCE_ALIAS,
+	SOURCE_PRIVATE,
+};
+
+enum file_kind {
+	FILE_SHMEM,   /* memfd, tmpfs: private mappings of it can be watched by userfaultfd */
+	FILE_HUGE,    /* hugetlbfs */
+	FILE_REGULAR, /* on a file system */
+	FILE_DEVICE,  /* whatever else can be mapped */
+};
+
+struct source {
+	enum source_kind kind;
+	enum file_kind file_kind;
+	uint64_t page_size;    /* of its mappings */
+	int fd;		       /* FILE: owned; else -1 */
+	uint64_t length;       /* ALIAS, PRIVATE: bytes at `address` */
+	uintptr_t address;     /* ALIAS: page aligned, owned. PRIVATE: not owned; 0 when the bytes are gone; by the sources' lock */
+	struct source *next;   /* PRIVATE: the list of all, by the sources' lock */
+	struct source **link;
+};
+
+/* Fill @source with a duplicate of @fd, which must be mappable at @offset. @writable: for writing, too. Makes sentences. */
+int source_open_file(struct source *source, int fd, uint64_t offset, bool writable);
+
+/* Fill @source with a descriptor that becomes its own, also on failure. */
+int source_take_file(struct source *source, int fd);
+
+/* Fill @source with what is mapped in @region of this process, and set @ret_offset to where in the source it begins. */
+int source_open_region(struct source *source, const struct region *region, bool writable, uint64_t *ret_offset);
+
+/* Undo the opening; a zeroed source is allowed. */
+void source_close(struct source *source);
+
+/*
+ * Map [offset, offset + length) of @source, whole pages of it: at @address if @flags has MAP_FIXED, replacing what is there,
+ * else anywhere. @private: as a copy on write. Not for PRIVATE. Makes sentences.
+ */
+int source_map(const struct source *source, uint64_t offset, uint64_t length, int protection, int flags, bool copy_on_write,
+	       uintptr_t address, uintptr_t *ret_address);
+
+/* Copy @length bytes at @offset of @source to or from @buffer. Makes sentences. */
+int source_read(struct source *source, uint64_t offset, void *buffer, uint64_t length);
+int source_write(struct source *source, uint64_t offset, const void *buffer, uint64_t length);
+
+/* The sources' lock: exclusive while private bytes are on the move, so that nobody looks for them in between. */
+void sources_lock(void);
+void sources_unlock(void);
+
+/* Private bytes in [from, from + length) are at @to now, or gone. With the lock held. */
+void sources_moved(uintptr_t from, uint64_t length, uintptr_t to);
+void sources_lost(uintptr_t from, uint64_t length);
+
+/* Where the bytes of a PRIVATE source are now; 0: gone. */
+uintptr_t source_private_address(struct source *source);
+
+/* In a child of fork: the lock is free. */
+void sources_reset(void);
+
+#endif

@@ -1,0 +1,556 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The address space of this process.
+ *
+ * Page tables are moved, not zapped and refilled: mremap between addresses that are equal modulo 1 GiB (2 MiB) moves whole tables,
+ * in a time that hardly grows with the size. MREMAP_DONTUNMAP leaves the old mapping in place, empty. What an access to that
+ * finds depends on the kind of mapping:
+ *
+ *   shared    the old bytes again, from the page cache: harmless, until the next mapping is moved over it
+ *   private   zeroes, or the file's bytes: never to be seen, so it is watched by a userfaultfd before it is emptied
+ *
+ * A range is blocked by a cover: an empty anonymous mapping that was watched before it was moved there, so that every access to
+ * it waits. Any kind of mapping can be covered, those that cannot be watched themselves included. A fork leaves a cover
+ * out of the child.
+ */
+#include "space/space.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <sched.h>
+
+#include "error.h"
+#include "fault/service.h"
+#include "sys/sys.h"
+#include "view.h"
+
+#define MIB (UINT64_C(1) << 20)
+#define GIB (UINT64_C(1) << 30)
+
+/* Up to here, zapping page tables is faster than moving them out of the way. */
+#define SMALL (512 * UINT64_C(1024))
+
+/* What is unmapped, or populated, in one call, so that others who change or fault in mappings get their turn. */
+#define SLICE (16 * MIB)
+
+/* Tries to place a segment when others have used up the mappings that the process may have. */
+#define PATIENCE 1000
+
+#define NOBODY (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+
+static bool is_small(uint64_t span)
+{
+	return span <= SMALL;
+}
+
+static int move(uintptr_t from, uint64_t length, uintptr_t to, int flags)
+{
+	return sys_mremap(from, length, length, MREMAP_MAYMOVE | MREMAP_FIXED | flags, to, NULL);
+}
+
+static void local_release(uintptr_t address, uint64_t length)
+{
+	for (uint64_t done = 0; done < length; done += SLICE)
+		sys_munmap(address + done, length - done < SLICE ? length - done : SLICE);
+}
+
+static int local_reserve(uint64_t length, uint64_t align, uint64_t phase, uintptr_t *ret_address)
+{
+	uint64_t slack = align > sys_page_size() ? align : 0;
+	uintptr_t room, address;
+	int error = length > UINT64_MAX - slack ? -ENOMEM : sys_mmap(0, length + slack, PROT_NONE, NOBODY, -1, 0, &room);
+
+	if (error)
+		return fail_system(error, "there is no room for %" PRIu64 " bytes in the address space", length);
+	address = room + (slack ? (phase - room) % align : 0);
+	if (address > room)
+		sys_munmap(room, address - room);
+	if (address + length < room + length + slack)
+		sys_munmap(address + length, room + slack - address);
+	*ret_address = address;
+	return 0;
+}
+
+static int local_claim(uintptr_t address, uint64_t length)
+{
+	uintptr_t got;
+	int error = sys_mmap(address, length, PROT_NONE, NOBODY | MAP_FIXED_NOREPLACE, -1, 0, &got);
+
+	if (!error && got != address) { /* before Linux 4.17 the flag is a hint */
+		sys_munmap(got, length);
+		error = -EEXIST;
+	}
+	if (error == -EEXIST)
+		return fail(-EEXIST, "something is mapped in the %" PRIu64 " bytes at %#" PRIxPTR " already", length, address);
+	return error ? fail_system(error, "%" PRIu64 " bytes at %#" PRIxPTR " cannot be mapped", length, address) : 0;
+}
+
+/* Ordinary memory with the bytes of @segment, for copies on write that could not be kept safe otherwise. */
+static int map_copy(const struct segment *segment, uintptr_t *ret_address)
+{
+	uintptr_t copy;
+	int error = sys_mmap(0, segment->length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0, &copy);
+
+	if (error)
+		return fail_system(error, "there is no memory for a copy of %" PRIu64 " bytes", segment->length);
+	error = source_read(segment->source, segment->source_offset, (void *)copy, segment->length);
+	if (!error && !(segment->protection & PROT_WRITE))
+		error = sys_mprotect(copy, segment->length, segment->protection);
+	if (error)
+		sys_munmap(copy, segment->length);
+	else
+		*ret_address = copy;
+	return error;
+}
+
+/* Map where the kernel likes. */
+static int map_segment(const struct segment *segment, uintptr_t *ret_address)
+{
+	int error;
+
+	if (segment->copied)
+		return map_copy(segment, ret_address);
+	if (segment->source)
+		return source_map(segment->source, segment->source_offset, segment->length, segment->protection, 0, segment->keeps, 0,
+				  ret_address);
+	error = sys_mmap(0, segment->length, PROT_NONE, NOBODY, -1, 0, ret_address);
+	return error ? fail_system(error, "there is no room for %" PRIu64 " bytes", segment->length) : 0;
+}
+
+/* mmap over a range takes away what was there even when it then fails. For these it does not fail so late. */
+static bool maps_in_one_step(const struct segment *segment)
+{
+	const struct source *source = segment->source;
+
+	return source && !segment->copied && source->kind == SOURCE_FILE &&
+	       (source->file_kind == FILE_SHMEM || source->file_kind == FILE_REGULAR);
+}
+
+/* Map at @address, over what is there; or fail, and leave that alone. */
+static int build_segment(const struct segment *segment, uintptr_t address)
+{
+	uintptr_t got;
+	int error;
+
+	if (maps_in_one_step(segment))
+		return source_map(segment->source, segment->source_offset, segment->length, segment->protection, MAP_FIXED, segment->keeps,
+				  address, &got);
+	error = map_segment(segment, &got);
+	if (error)
+		return error;
+	error = move(got, segment->length, address, 0);
+	if (!error)
+		return 0;
+	sys_munmap(got, segment->length);
+	return fail_system(error, "%" PRIu64 " bytes cannot be moved to %#" PRIxPTR, segment->length, address);
+}
+
+static int local_build(struct view *view, uintptr_t base)
+{
+	int error = 0;
+
+	for (size_t i = 0; !error && i < view->count; i++)
+		error = build_segment(&view->segments[i], base + view->segments[i].offset);
+	if (!error)
+		view->base = base;
+	return error;
+}
+
+/* Where a view of @span that will be moved to @target (0: is used where it is) should stand: page tables move whole. */
+static int reserve_for(const struct view *view, uintptr_t target, uintptr_t *ret_address)
+{
+	uint64_t span = view->span;
+	uint64_t align = span >= GIB ? GIB : span >= 2 * MIB ? 2 * MIB : sys_page_size();
+	uint64_t phase = target % align;
+
+	if (!target && view->segments[0].source)
+		phase = view->segments[0].source_offset % align;
+	if (align < view->align) {
+		align = view->align;
+		phase = target ? target % align : view->phase;
+	} else if (!target && phase % view->align != view->phase) {
+		phase = view->phase;
+	}
+	return local_reserve(span, align, phase, ret_address);
+}
+
+static int local_build_aside(struct view *view, uintptr_t target)
+{
+	uintptr_t base;
+	int error;
+
+	if (view->count == 1 && view->span < 2 * MIB && view->align <= sys_page_size())
+		return map_segment(view->segments, &view->base);
+	error = reserve_for(view, target, &base);
+	if (error)
+		return error;
+	error = local_build(view, base);
+	if (error)
+		local_release(base, view->span);
+	return error;
+}
+
+/*
+ * Reading is enough: it maps shared pages writable where no file system has to be told of the first write, and of private pages
+ * a write would make copies before anybody wrote.
+ */
+static int populate_segment(const struct view *view, const struct segment *segment)
+{
+	int error = 0;
+
+	for (uint64_t done = 0; !error && done < segment->length; done += SLICE) {
+		uint64_t part = segment->length - done < SLICE ? segment->length - done : SLICE;
+
+		error = sys_madvise(view->base + segment->offset + done, part, MADV_POPULATE_READ);
+	}
+	if (segment->source->file_kind == FILE_DEVICE && (error == -EFAULT || error == -EINVAL))
+		return 0; /* its driver maps all at once */
+	if (error == -EFAULT)
+		return fail(-EIO, "%" PRIu64 " bytes of the memory cannot all be had; is the file shorter now, or broken?", segment->length);
+	return error ? fail_system(error, "%" PRIu64 " bytes of the memory cannot be made resident", segment->length) : 0;
+}
+
+static int local_populate(const struct view *view)
+{
+	int error = 0;
+
+	for (size_t i = 0; !error && i < view->count; i++)
+		if (view->segments[i].source && view->segments[i].protection & PROT_READ)
+			error = populate_segment(view, &view->segments[i]);
+	return error;
+}
+
+static int make_cover(uint64_t span, uintptr_t *ret_cover)
+{
+	int error = sys_mmap(0, span, PROT_READ | PROT_WRITE, NOBODY, -1, 0, ret_cover);
+
+	if (error)
+		return fail_system(error, "there is no room to cover %" PRIu64 " bytes", span);
+	error = sys_madvise(*ret_cover, span, MADV_DONTFORK);
+	if (!error)
+		error = service_watch(*ret_cover, span);
+	if (!error)
+		return 0;
+	sys_munmap(*ret_cover, span);
+	return fail_system(error, "an empty mapping of %" PRIu64 " bytes cannot be watched", span);
+}
+
+static int cannot_move(int error, const struct view *view, const struct segment *segment)
+{
+	uintptr_t address = view->base + segment->offset;
+
+	if (error == -EBUSY)
+		return fail(-EBUSY, "what is mapped at %#" PRIxPTR " belongs to another userfaultfd", address);
+	if (error == -EINVAL || error == -EPERM || error == -EFAULT)
+		return fail(-EOPNOTSUPP, "the private memory at %#" PRIxPTR " is of a kind that cannot be blocked (anonymous and shmem can)", address);
+	return fail_system(error, "%" PRIu64 " bytes at %#" PRIxPTR " cannot be moved", segment->length, address);
+}
+
+static void unwatch_kept(const struct view *view, uintptr_t base, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (view->segments[i].keeps)
+			service_unwatch(base + view->segments[i].offset, view->segments[i].length);
+}
+
+static int watch_kept(const struct view *view)
+{
+	int error = 0;
+
+	for (size_t i = 0; !error && i < view->count; i++) {
+		const struct segment *segment = &view->segments[i];
+
+		if (segment->keeps)
+			error = service_watch(view->base + segment->offset, segment->length);
+		if (error) {
+			unwatch_kept(view, view->base, i);
+			return cannot_move(error, view, segment);
+		}
+	}
+	return 0;
+}
+
+/*
+ * Undo vacate for the first @count segments, and give @aside back: what is moved out of it is not ours any more. What a client
+ * found meanwhile were the old bytes, or it waits.
+ */
+static void reoccupy(struct view *view, uintptr_t aside, size_t count)
+{
+	for (size_t i = 0; i < view->count; i++) {
+		struct segment *segment = &view->segments[i];
+		uintptr_t from = aside + segment->offset;
+
+		if (i >= count || !segment->parked)
+			local_release(from, segment->length);
+		else
+			for (int tries = PATIENCE; move(from, segment->length, view->base + segment->offset, 0) && tries; tries--)
+				sched_yield();
+		segment->parked = true;
+	}
+}
+
+/* Huge pages and devices cannot be emptied in place: they have few entries, or are made anew at no cost. */
+static bool can_vacate(const struct segment *segment)
+{
+	return segment->keeps || (segment->source && segment->source->page_size == sys_page_size() &&
+				  segment->source->file_kind != FILE_DEVICE);
+}
+
+/* Move the page tables of @view, which stands at its target, to @aside. On failure, @aside is given back. */
+static int vacate(struct view *view, uintptr_t aside)
+{
+	for (size_t i = 0; i < view->count; i++) {
+		struct segment *segment = &view->segments[i];
+		int error;
+
+		segment->parked = can_vacate(segment);
+		if (!segment->parked)
+			continue;
+		error = move(view->base + segment->offset, segment->length, aside + segment->offset, MREMAP_DONTUNMAP);
+		if (error) {
+			reoccupy(view, aside, i);
+			return cannot_move(error, view, segment);
+		}
+	}
+	return 0;
+}
+
+static void bytes_lost(const struct view *view)
+{
+	if (!view->keeps || !view->base)
+		return;
+	sources_lock();
+	sources_lost(view->base, view->span);
+	sources_unlock();
+}
+
+/* Other mappings have been put over those of @view. */
+static void is_gone(struct view *view)
+{
+	bytes_lost(view);
+	for (size_t i = 0; i < view->count; i++)
+		view->segments[i].parked = false;
+	view->base = 0;
+}
+
+/* Empty the target into @aside and put the cover over it; on failure, give @aside back. */
+static int vacate_and_cover(struct view *view, uintptr_t aside, uintptr_t cover)
+{
+	int error = vacate(view, aside);
+
+	if (error)
+		return error;
+	error = move(cover, view->span, view->base, 0);
+	if (!error)
+		return 0;
+	reoccupy(view, aside, view->count);
+	return fail_system(error, "%" PRIu64 " bytes at %#" PRIxPTR " cannot be covered", view->span, view->base);
+}
+
+/* Watching comes first: nobody may find an emptied private page. */
+static int take_aside(struct view *view, uintptr_t aside, uintptr_t cover)
+{
+	uintptr_t target = view->base;
+	int error = watch_kept(view);
+
+	if (error) {
+		local_release(aside, view->span);
+		return error;
+	}
+	error = vacate_and_cover(view, aside, cover);
+	unwatch_kept(view, error ? target : aside, view->count);
+	if (error) {
+		service_wake(target, view->span);
+		return error;
+	}
+	if (view->keeps)
+		sources_moved(target, view->span, aside);
+	view->base = aside;
+	return 0;
+}
+
+/* A small shared view is just covered: it is mapped again when it is placed. */
+static int cover_only(struct view *view, uintptr_t cover)
+{
+	int error = move(cover, view->span, view->base, 0);
+
+	if (error)
+		return fail_system(error, "%" PRIu64 " bytes at %#" PRIxPTR " cannot be covered", view->span, view->base);
+	is_gone(view);
+	return 0;
+}
+
+static int shut_aside(struct view *view, uintptr_t cover)
+{
+	uintptr_t aside;
+	int error = reserve_for(view, view->base, &aside);
+
+	if (error)
+		return error;
+	if (view->keeps)
+		sources_lock();
+	error = take_aside(view, aside, cover);
+	if (view->keeps)
+		sources_unlock();
+	return error;
+}
+
+static int local_shut(struct view *view)
+{
+	uintptr_t cover;
+	int error = make_cover(view->span, &cover);
+
+	if (error)
+		return error;
+	if (!view->keeps && is_small(view->span))
+		error = cover_only(view, cover);
+	else
+		error = shut_aside(view, cover);
+	if (error)
+		sys_munmap(cover, view->span);
+	return error;
+}
+
+static int place_segment(const struct view *view, const struct segment *segment, uintptr_t target)
+{
+	uintptr_t address = target + segment->offset;
+	int error;
+
+	if (!segment->parked)
+		return build_segment(segment, address);
+	error = move(view->base + segment->offset, segment->length, address, 0);
+	return error ? fail_system(error, "%" PRIu64 " bytes cannot be moved to %#" PRIxPTR, segment->length, address) : 0;
+}
+
+/*
+ * The first segment may fail, and nothing has happened. After it there is no way back that clients would not see; each further
+ * one needs no more than the first did, so that it can fail only for what other threads take at this very moment, and for
+ * that it waits.
+ */
+static int place_all(const struct view *view, uintptr_t target)
+{
+	for (size_t i = 0; i < view->count; i++) {
+		int error = place_segment(view, &view->segments[i], target);
+
+		for (int tries = PATIENCE; error && i && tries; tries--) {
+			sched_yield();
+			error = place_segment(view, &view->segments[i], target);
+		}
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+/* After a view has left @aside, what it had reserved there without using it. */
+static void leave(struct view *view, uintptr_t aside)
+{
+	for (size_t i = 0; i < view->count; i++) {
+		if (aside && !view->segments[i].parked)
+			local_release(aside + view->segments[i].offset, view->segments[i].length);
+		view->segments[i].parked = true;
+	}
+}
+
+static int local_place(struct view *view, uintptr_t target)
+{
+	int error;
+
+	if (view->keeps)
+		sources_lock();
+	error = place_all(view, target);
+	if (!error && view->keeps)
+		sources_moved(view->base, view->span, target);
+	if (view->keeps)
+		sources_unlock();
+	if (error)
+		return error;
+	leave(view, view->base);
+	view->base = target;
+	return 0;
+}
+
+static void local_open(uintptr_t target, uint64_t span)
+{
+	service_wake(target, span);
+}
+
+/* Large private memory that may be dropped would be found empty between the two moves; small is zapped by the second one. */
+static bool local_can_swap(const struct view *shown, const struct view *next)
+{
+	return next->count == 1 && next->segments->parked && (!shown->keeps || is_small(shown->span));
+}
+
+static int swap_in(struct view *shown, struct view *next, uintptr_t aside)
+{
+	int error = aside ? vacate(shown, aside) : 0;
+
+	if (error)
+		return error;
+	error = move(next->base, next->span, shown->base, 0);
+	if (!error)
+		return 0;
+	if (aside)
+		reoccupy(shown, aside, shown->count);
+	return fail_system(error, "%" PRIu64 " bytes cannot be moved to %#" PRIxPTR, next->span, shown->base);
+}
+
+static int local_swap(struct view *shown, struct view *next)
+{
+	uintptr_t target = shown->base, aside = 0;
+	int error = is_small(shown->span) ? 0 : reserve_for(shown, target, &aside);
+
+	if (!error)
+		error = swap_in(shown, next, aside);
+	if (error)
+		return error;
+	if (aside)
+		shown->base = aside;
+	else
+		is_gone(shown);
+	next->base = target;
+	return 0;
+}
+
+/* Zapping what a large view shows would make clients wait for it; a cover has nothing to zap. */
+static bool local_can_replace(const struct view *shown, const struct view *next)
+{
+	return next->count == 1 && maps_in_one_step(next->segments) && (!shown || is_small(shown->span));
+}
+
+static int local_replace(struct view *shown, struct view *next, uintptr_t target)
+{
+	int error = local_build(next, target);
+
+	if (!error && shown)
+		is_gone(shown);
+	return error;
+}
+
+static void local_discard(struct view *view)
+{
+	bytes_lost(view);
+	if (view->base)
+		local_release(view->base, view->span);
+	view_forget(view);
+}
+
+const struct space space_local = {
+	.reserve = local_reserve,
+	.claim = local_claim,
+	.build = local_build,
+	.build_aside = local_build_aside,
+	.populate = local_populate,
+	.watch = service_acquire,
+	.unwatch = service_release,
+	.shut = local_shut,
+	.place = local_place,
+	.open = local_open,
+	.waiters = service_waiters,
+	.can_swap = local_can_swap,
+	.swap = local_swap,
+	.can_replace = local_can_replace,
+	.replace = local_replace,
+	.discard = local_discard,
+	.release = local_release,
+};

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A space: how an address space is changed.
+ *
+ * A redirect, a copy and a move know maps, memories and the order of steps; a space knows how each step is done there: in this
+ * process by system calls (local.c). Each operation makes sentences, and when it fails, what is mapped is as it was before.
+ *
+ * The steps of a redirect, with what a client of the target sees after each:
+ *
+ *	build     next view at a base aside               the old bytes
+ *	populate  its page tables                         the old bytes
+ *	  shut    the shown view aside, a cover over it   waits
+ *	  place   the next view at the target             the new bytes, or waits where a segment is not there yet
+ *	  open    those that wait are woken               the new bytes
+ *	  -- or, where one call can replace everything without a gap --
+ *	  swap    the next view at the target             the old bytes, then the new ones
+ *	discard   the old view                            the new bytes
+ */
+#ifndef SPACE_H
+#define SPACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct view;
+
+struct space {
+	/* Take a range of addresses that is free: @length bytes at @phase modulo @align. Nobody can access it. */
+	int (*reserve)(uint64_t length, uint64_t align, uint64_t phase, uintptr_t *ret_address);
+
+	/* The same for an exact range. -EEXIST: some page of it is taken. */
+	int (*claim)(uintptr_t address, uint64_t length);
+
+	/* Make the mappings of @view in a range that was reserved or claimed. The range stays the caller's when it fails. */
+	int (*build)(struct view *view, uintptr_t base);
+
+	/* Reserve and build, at a base that suits moving the view to @target fast; @target 0: at a base of its own kind. */
+	int (*build_aside)(struct view *view, uintptr_t target);
+
+	/* Fill the page tables of @view. */
+	int (*populate)(const struct view *view);
+
+	/* Begin and end to need what shut and open need (a userfaultfd and the thread that reads it). */
+	int (*watch)(void);
+	void (*unwatch)(void);
+
+	/* Block the range of @view, which stands at its target, and move it aside. -EOPNOTSUPP: it cannot be moved. */
+	int (*shut)(struct view *view);
+
+	/* Move @view, which stands aside, to @target, over a cover or over whatever may be dropped. */
+	int (*place)(struct view *view, uintptr_t target);
+
+	/* Let go those that wait in [target, target + span). */
+	void (*open)(uintptr_t target, uint64_t span);
+
+	/* How many threads wait there now. */
+	uint64_t (*waiters)(uintptr_t target, uint64_t span);
+
+	/*
+	 * Replace @shown by @next in one step. Only for what can_swap allows: the one stands at the target, the other aside, and
+	 * afterwards the other way round.
+	 */
+	bool (*can_swap)(const struct view *shown, const struct view *next);
+	int (*swap)(struct view *shown, struct view *next);
+
+	/* Make @next, which is not built, at @target over @shown (NULL: a cover), in one call. Only for what can_replace allows. */
+	bool (*can_replace)(const struct view *shown, const struct view *next);
+	int (*replace)(struct view *shown, struct view *next, uintptr_t target);
+
+	/* Unmap @view, wherever it stands, and forget it; large ones in slices, so that nobody waits for long. */
+	void (*discard)(struct view *view);
+
+	/* Give a range back. */
+	void (*release)(uintptr_t address, uint64_t length);
+};
+
+extern const struct space space_local;
+
+#endif

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/* Plans of the mappings that show a part of a memory. */
+#include "view.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "error.h"
+#include "regions.h"
+#include "sys/sys.h"
+
+static uint64_t round_up(uint64_t value, uint64_t to)
+{
+	return (value + to - 1) / to * to;
+}
+
+static int protection_of(uint32_t access)
+{
+	return access & MR_MAP_READ_ONLY ? PROT_READ : PROT_READ | PROT_WRITE;
+}
+
+/* Whether a private mapping of @source can be blocked without losing what was written to it. */
+static bool watchable(const struct source *source)
+{
+	return source->kind == SOURCE_FILE && source->file_kind == FILE_SHMEM;
+}
+
+static int check_piece(const struct piece *piece, uint32_t access)
+{
+	if (piece->source->kind == SOURCE_PRIVATE)
+		return fail(-EOPNOTSUPP, "the memory holds private memory of a task (%" PRIu64 " bytes at offset %" PRIu64
+			    " of it), which cannot be mapped a second time without the driver", piece->length, piece->start);
+	if (piece->source->kind == SOURCE_ALIAS && access & MR_MAP_COPY_ON_WRITE)
+		return fail(-EOPNOTSUPP, "MR_MAP_COPY_ON_WRITE of shared memory that has no file here takes CAP_SYS_ADMIN, to open it in"
+			    " /proc/self/map_files");
+	return 0;
+}
+
+/* Note that a mapping of pages of @page stands at @offset of the view. */
+static int constrain(struct view *view, uint64_t page, uint64_t offset)
+{
+	uint64_t smaller = page < view->align ? page : view->align;
+	uint64_t phase = (page - offset % page) % page;
+
+	if (phase % smaller != view->phase % smaller)
+		return fail(-EINVAL, "pages of %" PRIu64 " bytes at offset %" PRIu64 " of the map cannot stand beside the other pieces of the memory",
+			    page, offset);
+	if (page > view->align) {
+		view->align = page;
+		view->phase = phase;
+	}
+	return 0;
+}
+
+/* Append [offset, end) of @memory, which lies in @piece. */
+static int plan_piece(struct view *view, const struct piece *piece, uint64_t from, uint64_t length, bool last, bool movable)
+{
+	struct source *source = piece->source;
+	struct segment *segment = &view->segments[view->count];
+	uint64_t place = piece->source_offset + from - piece->start;
+	uint64_t lead = place % source->page_size;
+	bool copy_on_write = view->access & MR_MAP_COPY_ON_WRITE;
+	int error = check_piece(piece, view->access);
+
+	if (error)
+		return error;
+	if ((view->count && lead) || (!last && (place + length) % source->page_size))
+		return fail(-EINVAL, "a piece of the memory (%" PRIu64 " bytes at offset %" PRIu64 ") is not whole pages, and cannot stand beside"
+			    " the others in a map", piece->length, piece->start);
+	if (!view->count)
+		view->lead = lead;
+	*segment = (struct segment){
+		.source = source,
+		.source_offset = place - lead,
+		.offset = view->span,
+		.length = round_up(lead + length, source->page_size),
+		.protection = protection_of(view->access),
+		.copied = copy_on_write && movable && !watchable(source),
+		.keeps = copy_on_write,
+		.parked = true,
+	};
+	view->count++;
+	view->span += segment->length;
+	return constrain(view, source->page_size, segment->offset);
+}
+
+static int allocate(struct view *view, size_t count)
+{
+	view->segments = sys_allocate(count, sizeof(*view->segments));
+	return view->segments ? 0 : fail(-ENOMEM, "there is no memory for the plan of a map of %zu pieces", count);
+}
+
+int view_plan(struct view *view, const struct mr_memory *memory, uint64_t offset, uint64_t length, uint32_t access, bool movable)
+{
+	const struct piece *first = memory_piece(memory, offset);
+	const struct piece *last = memory_piece(memory, offset + length - 1);
+	uint64_t end = offset + length;
+	int error;
+
+	*view = (struct view){ .align = 1, .access = access, .keeps = access & MR_MAP_COPY_ON_WRITE };
+	error = allocate(view, (size_t)(last - first) + 1);
+	for (const struct piece *piece = first; !error && piece <= last; piece++) {
+		uint64_t from = piece == first ? offset : piece->start;
+		uint64_t to = piece == last ? end : piece->start + piece->length;
+
+		error = plan_piece(view, piece, from, to - from, piece == last, movable);
+	}
+	if (error)
+		view_forget(view);
+	return error;
+}
+
+void view_forget(struct view *view)
+{
+	sys_free(view->segments);
+	*view = (struct view){ 0 };
+}
+
+static struct segment hole(uint64_t offset, uint64_t length)
+{
+	return (struct segment){ .offset = offset, .length = length, .protection = PROT_NONE };
+}
+
+/* Put holes of so many bytes before and behind. */
+static int add_holes(struct view *view, uint64_t before, uint64_t behind)
+{
+	size_t lead = before != 0;
+	struct segment *segments;
+
+	if (!before && !behind)
+		return 0;
+	segments = sys_resize(view->segments, view->count + 2, sizeof(*segments));
+	if (!segments)
+		return fail(-ENOMEM, "there is no memory for the plan of a map of %zu pieces", view->count + 2);
+	view->segments = segments;
+	memmove(segments + lead, segments, view->count * sizeof(*segments));
+	for (size_t i = lead; i < lead + view->count; i++)
+		segments[i].offset += before;
+	if (before)
+		segments[0] = hole(0, before);
+	view->count += lead;
+	view->lead += before;
+	view->span += before;
+	if (behind)
+		segments[view->count++] = hole(view->span, behind);
+	view->span += behind;
+	return 0;
+}
+
+int view_fit(struct view *view, uintptr_t start, uint64_t span, uintptr_t address)
+{
+	uintptr_t base = address - view->lead;
+
+	if (base % view->align != view->phase)
+		return fail(-EINVAL, "the offset lies elsewhere within a page of %" PRIu64 " bytes than the map's address %#" PRIxPTR, view->align,
+			    address);
+	if (view->lead > address - start || view->span > span - (base - start))
+		return fail(-EINVAL, "pages of %" PRIu64 " bytes would reach beyond the map's range of %" PRIu64 " bytes at %#" PRIxPTR, view->align,
+			    span, start);
+	return add_holes(view, base - start, span - (base - start) - view->span);
+}
+
+/* Planning what is mapped already. */
+struct survey {
+	struct view *view;
+	const struct mr_memory *memory;
+	uintptr_t start;
+	size_t room;
+};
+
+static int count_region(void *argument, const struct region *region)
+{
+	struct survey *survey = argument;
+
+	(void)region;
+	survey->room++;
+	return 0;
+}
+
+static bool grows(const struct region *region)
+{
+	return strncmp(region->name, "[stack", 6) == 0;
+}
+
+/* One segment for what of the region lies in the piece that holds its byte at @from. */
+static int survey_piece(struct survey *survey, const struct region *region, uint64_t *from)
+{
+	struct view *view = survey->view;
+	uint64_t page = sys_page_size();
+	uint64_t place = *from > view->lead ? *from - view->lead : 0;
+	const struct piece *piece = memory_piece(survey->memory, place);
+	uint64_t piece_end = round_up(view->lead + piece->start + piece->length, page);
+	uint64_t end = region->end - survey->start < piece_end ? region->end - survey->start : piece_end;
+	uint64_t at = piece->source_offset + place - piece->start;
+
+	if (view->count == survey->room)
+		return fail(-EAGAIN, "the mappings at %#" PRIxPTR " were changed meanwhile", region->start);
+	view->segments[view->count++] = (struct segment){
+		.source = piece->source,
+		.source_offset = at - at % page,
+		.offset = *from,
+		.length = end - *from,
+		.protection = region->protection,
+		.keeps = piece->source->kind == SOURCE_PRIVATE,
+		.parked = true,
+	};
+	view->keeps |= piece->source->kind == SOURCE_PRIVATE;
+	*from = end;
+	return 0;
+}
+
+static int survey_region(void *argument, const struct region *region)
+{
+	struct survey *survey = argument;
+	uint64_t from = region->start - survey->start;
+	int error = 0;
+
+	if (grows(region))
+		return fail(-EOPNOTSUPP, "%s at %#" PRIxPTR " is a stack that grows, which cannot be moved", region->name, region->start);
+	while (!error && from < region->end - survey->start)
+		error = survey_piece(survey, region, &from);
+	return error;
+}
+
+int view_of_range(struct view *view, const struct mr_memory *memory, uintptr_t start, uint64_t span)
+{
+	struct survey survey = { .view = view, .memory = memory, .start = start, .room = memory->piece_count };
+	uint64_t lead = view->lead;
+	uint32_t access = view->access;
+	int error = regions_each(start, start + span, count_region, &survey);
+
+	*view = (struct view){ .base = start, .span = span, .lead = lead, .align = sys_page_size(), .access = access };
+	if (!error)
+		error = allocate(view, survey.room);
+	if (!error)
+		error = regions_each(start, start + span, survey_region, &survey);
+	if (error)
+		view_forget(view);
+	return error;
+}
+
+int view_protect(struct view *view, uint32_t access)
+{
+	for (size_t i = 0; i < view->count; i++) {
+		struct segment *segment = &view->segments[i];
+		int without = segment->protection & ~PROT_WRITE;
+		int wanted = access & MR_MAP_READ_ONLY ? without : without | PROT_WRITE;
+		int error;
+
+		if (wanted == segment->protection)
+			continue;
+		error = segment->parked ? sys_mprotect(view->base + segment->offset, segment->length, wanted) : 0;
+		if (error)
+			return fail_system(error, "the access of %" PRIu64 " bytes cannot be changed", segment->length);
+		segment->protection = wanted;
+	}
+	view->access = access;
+	return 0;
+}
