@@ -81,6 +81,14 @@ static int watch(struct mr_map *map)
 	return error;
 }
 
+/* A redirect that fails leaves no thread and no descriptor behind. */
+static void watch_no_more(struct mr_map *map)
+{
+	if (map->watching)
+		map->space->unwatch();
+	map->watching = false;
+}
+
 /* The segments of an adopted range as they are now: its owner may have changed protections or split mappings since. */
 static int refresh(struct mr_map *map)
 {
@@ -99,11 +107,10 @@ static int refresh(struct mr_map *map)
 
 static int block(struct mr_map *map)
 {
-	int error = map->blocked ? 0 : refresh(map);
+	int error = refresh(map);
 
-	if (error || map->blocked)
-		return error;
-	error = watch(map);
+	if (!error)
+		error = watch(map);
 	if (error)
 		return error;
 	process_gate_enter();
@@ -308,7 +315,7 @@ static int go(struct redirect *redirect)
 	int error;
 
 	if (!redirect->backing)
-		return block(map);
+		return map->blocked ? 0 : block(map);
 	if (!is_shown(redirect) || (map->blocked && prefault && !all_parked(&map->view)))
 		return show(redirect);
 	error = prefault ? map->space->populate(&map->view) : 0;
@@ -318,6 +325,7 @@ static int go(struct redirect *redirect)
 int mr_map_redirect(struct mr_map *map, struct mr_memory *new_backing, uint32_t options, uint64_t offset)
 {
 	struct redirect redirect = { .map = map, .backing = new_backing, .options = options, .offset = offset };
+	bool watching;
 	int error;
 
 	error_call(__func__);
@@ -327,11 +335,14 @@ int mr_map_redirect(struct mr_map *map, struct mr_memory *new_backing, uint32_t 
 	if (error)
 		return error;
 	pthread_mutex_lock(&map->lock);
+	watching = map->watching;
 	error = check_state(map);
 	if (!error)
 		error = check_target(&redirect);
 	if (!error)
 		error = go(&redirect);
+	if (error && !watching && !map->blocked)
+		watch_no_more(map);
 	pthread_mutex_unlock(&map->lock);
 	map->space->discard(&redirect.old);
 	mr_memory_unref(redirect.old_memory);

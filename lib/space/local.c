@@ -28,7 +28,7 @@
 #define GIB (UINT64_C(1) << 30)
 
 /* Up to here, zapping page tables is faster than moving them out of the way. */
-#define SMALL (512 * UINT64_C(1024))
+#define SMALL MIB
 
 /* What is unmapped, or populated, in one call, so that others who change or fault in mappings get their turn. */
 #define SLICE (16 * MIB)
