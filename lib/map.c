@@ -120,20 +120,20 @@ static bool hold(struct mr_map *map)
 	return references;
 }
 
-/* A referenced map that can serve the request, one of the same extent if there is one; or NULL. With the registry's lock held. */
+/* A referenced map that can serve the request, and has the very extent of it if @exactly; or NULL. With the registry's lock held. */
+static struct mr_map *find_serving(const struct request *request, bool exactly)
+{
+	for (struct mr_map *map = request->memory->maps; map; map = map->next)
+		if (serves(map, request) && (!exactly || is_exactly(map, request)) && hold(map))
+			return map;
+	return NULL;
+}
+
 static struct mr_map *find_shareable(const struct request *request)
 {
-	struct mr_map *found = NULL, *surplus = NULL;
+	struct mr_map *found = find_serving(request, true);
 
-	for (struct mr_map *map = request->memory->maps; map && !(found && is_exactly(found, request)); map = map->next) {
-		if (!serves(map, request) || (found && !is_exactly(map, request)) || !hold(map))
-			continue;
-		surplus = found;
-		found = map;
-	}
-	if (surplus) /* not its last reference: it is mapped, and only its holder's unref, which needs the lock, ends that */
-		atomic_fetch_sub(&surplus->references, 1);
-	return found;
+	return found ? found : find_serving(request, false);
 }
 
 /* Enter @map where requests look for maps to share. With the registry's lock held. */

@@ -50,8 +50,11 @@ static int move(uintptr_t from, uint64_t length, uintptr_t to, int flags)
 
 static void local_release(uintptr_t address, uint64_t length)
 {
-	for (uint64_t done = 0; done < length; done += SLICE)
-		sys_munmap(address + done, length - done < SLICE ? length - done : SLICE);
+	while (length > SLICE && !sys_munmap(address, SLICE)) { /* fails on a huge page that is larger */
+		address += SLICE;
+		length -= SLICE;
+	}
+	sys_munmap(address, length);
 }
 
 static int local_reserve(uint64_t length, uint64_t align, uint64_t phase, uintptr_t *ret_address)
@@ -220,15 +223,27 @@ static int local_populate(const struct view *view)
 	return error;
 }
 
+/*
+ * Under mlockall(MCL_FUTURE) an accessible mapping would be born with all its pages, and nobody would wait for them. So it becomes
+ * accessible when it is not locked any more.
+ */
+static int prepare_cover(uintptr_t cover, uint64_t span)
+{
+	int error = sys_madvise(cover, span, MADV_DONTFORK);
+
+	sys_munlock(cover, span);
+	if (!error)
+		error = sys_mprotect(cover, span, PROT_READ | PROT_WRITE);
+	return error ? error : service_watch(cover, span);
+}
+
 static int make_cover(uint64_t span, uintptr_t *ret_cover)
 {
-	int error = sys_mmap(0, span, PROT_READ | PROT_WRITE, NOBODY, -1, 0, ret_cover);
+	int error = sys_mmap(0, span, PROT_NONE, NOBODY, -1, 0, ret_cover);
 
 	if (error)
 		return fail_system(error, "there is no room to cover %" PRIu64 " bytes", span);
-	error = sys_madvise(*ret_cover, span, MADV_DONTFORK);
-	if (!error)
-		error = service_watch(*ret_cover, span);
+	error = prepare_cover(*ret_cover, span);
 	if (!error)
 		return 0;
 	sys_munmap(*ret_cover, span);

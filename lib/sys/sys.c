@@ -323,7 +323,7 @@ void sys_uffd_wake(int uffd, uintptr_t start, uint64_t length)
 	ioctl(uffd, UFFDIO_WAKE, &range);
 }
 
-int sys_thread(void *(*body)(void *), void *stack, size_t size, void *ret_thread)
+int sys_thread(void *(*body)(void *), void *stack, size_t size, pthread_t *ret_thread)
 {
 	pthread_attr_t attributes;
 	sigset_t all, before;
@@ -340,6 +340,8 @@ int sys_thread(void *(*body)(void *), void *stack, size_t size, void *ret_thread
 		pthread_sigmask(SIG_SETMASK, &before, NULL);
 	}
 	pthread_attr_destroy(&attributes);
+	if (!error)
+		pthread_setname_np(*ret_thread, "memredirect");
 	return -error;
 }
 

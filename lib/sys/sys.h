@@ -8,6 +8,7 @@
 #ifndef SYS_H
 #define SYS_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -102,8 +103,8 @@ int sys_userfaultfd_device(int flags);
 int sys_uffd_api(int uffd, uint64_t features, uint64_t *ret_features);
 int sys_uffd_register(int uffd, uintptr_t start, uint64_t length); /* -EINVAL: it cannot be, or has huge pages */
 
-/* A thread of the library's: all signals blocked, on the stack that is given. */
-int sys_thread(void *(*body)(void *), void *stack, size_t size, void *ret_thread);
+/* A thread of the library's, named "memredirect": all signals blocked, on the stack that is given. */
+int sys_thread(void *(*body)(void *), void *stack, size_t size, pthread_t *ret_thread);
 bool sys_thread_alive(uint32_t tid);
 
 /* Release. */
