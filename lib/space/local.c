@@ -342,7 +342,6 @@ static void bytes_lost(const struct view *view)
 /* Other mappings have been put over those of @view. */
 static void is_gone(struct view *view)
 {
-	bytes_lost(view);
 	for (size_t i = 0; i < view->count; i++)
 		view->segments[i].parked = false;
 	view->base = 0;
@@ -503,20 +502,31 @@ static int swap_in(struct view *shown, struct view *next, uintptr_t aside)
 	if (error)
 		return error;
 	error = move(next->base, next->span, shown->base, 0);
-	if (!error)
-		return 0;
-	if (aside)
-		reoccupy(shown, aside, shown->count);
-	return fail_system(error, "%" PRIu64 " bytes cannot be moved to %#" PRIxPTR, next->span, shown->base);
+	if (error) {
+		if (aside)
+			reoccupy(shown, aside, shown->count);
+		return fail_system(error, "%" PRIu64 " bytes cannot be moved to %#" PRIxPTR, next->span, shown->base);
+	}
+	if (shown->keeps)
+		sources_lost(shown->base, shown->span);
+	if (next->keeps)
+		sources_moved(next->base, next->span, shown->base);
+	return 0;
 }
 
 static int local_swap(struct view *shown, struct view *next)
 {
+	bool keeps = shown->keeps || next->keeps;
 	uintptr_t target = shown->base, aside = 0;
 	int error = is_small(shown->span) ? 0 : reserve_for(shown, target, &aside);
 
-	if (!error)
-		error = swap_in(shown, next, aside);
+	if (error)
+		return error;
+	if (keeps)
+		sources_lock();
+	error = swap_in(shown, next, aside);
+	if (keeps)
+		sources_unlock();
 	if (error)
 		return error;
 	if (aside)
@@ -537,9 +547,11 @@ static int local_replace(struct view *shown, struct view *next, uintptr_t target
 {
 	int error = local_build(next, target);
 
-	if (!error && shown)
-		is_gone(shown);
-	return error;
+	if (error || !shown)
+		return error;
+	bytes_lost(shown);
+	is_gone(shown);
+	return 0;
 }
 
 static void local_discard(struct view *view)
