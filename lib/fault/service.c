@@ -18,9 +18,9 @@
 #include "error.h"
 #include "sys/sys.h"
 
-#define STACK_SIZE  (UINT64_C(256) << 10)
+#define STACK_SIZE   (UINT64_C(1) << 20)
 #define MOST_WAITERS 65536
-#define FEATURES    (UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_THREAD_ID)
+#define FEATURES     (UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_THREAD_ID)
 
 struct waiter {
 	uint32_t tid;
