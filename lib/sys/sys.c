@@ -73,13 +73,29 @@ void sys_free(void *memory)
 	free(memory);
 }
 
+/*
+ * A race detector takes an mmap for a write of whoever calls it to the whole range. That is so for a new range; but over a live map
+ * the kernel orders it with the accesses of clients, and the detector, which hooks the C library's function, must not see it.
+ */
+static void *map_over(uintptr_t address, uint64_t length, int protection, int flags, int fd, uint64_t offset)
+{
+#ifdef SYS_mmap2
+	return (void *)syscall(SYS_mmap2, address, length, protection, flags, fd, offset / 4096);
+#else
+	return (void *)syscall(SYS_mmap, address, length, protection, flags, fd, offset);
+#endif
+}
+
 int sys_mmap(uintptr_t address, uint64_t length, int protection, int flags, int fd, uint64_t offset, uintptr_t *ret_address)
 {
 	void *got;
 
 	if (injected())
 		return -ENOMEM;
-	got = mmap((void *)address, length, protection, flags, fd, (off_t)offset);
+	if (flags & MAP_FIXED)
+		got = map_over(address, length, protection, flags, fd, offset);
+	else
+		got = mmap((void *)address, length, protection, flags, fd, (off_t)offset);
 	if (got == MAP_FAILED)
 		return -errno;
 	*ret_address = (uintptr_t)got;
