@@ -12,8 +12,8 @@
 #include "space/space.h"
 #include "sys/sys.h"
 
-#define NEW_OPTIONS                                                                                                       \
-	(MR_MAP_ANYWHERE | MR_MAP_OVERWRITE | MR_MAP_READ_ONLY | MR_MAP_UNIQUE | MR_MAP_REFERENCE | MR_MAP_PREFAULT |     \
+#define NEW_OPTIONS                                                                                                            \
+	(MR_MAP_ANYWHERE | MR_MAP_OVERWRITE | MR_MAP_READ_ONLY | MR_MAP_UNIQUE | MR_MAP_REFERENCE | MR_MAP_PREFAULT |          \
 	 MR_MAP_COPY_ON_WRITE | MR_MAP_CACHE_MASK)
 #define ACCESS (MR_MAP_READ_ONLY | MR_MAP_COPY_ON_WRITE)
 
@@ -34,9 +34,12 @@ int map_check_cache(uint32_t options)
 	uint32_t mode = options & MR_MAP_CACHE_MASK;
 
 	if (mode > MR_MAP_CACHE_WRITE_COMBINE)
-		return fail(-EINVAL, "options %#" PRIx32 " have the unknown cache mode %" PRIu32, options, mode >> MR_MAP_CACHE_SHIFT);
+		return fail(-EINVAL, "options %#" PRIx32 " have the unknown cache mode %" PRIu32, options,
+			    mode >> MR_MAP_CACHE_SHIFT);
 	if (mode != MR_MAP_CACHE_DEFAULT && mode != MR_MAP_CACHE_COPYBACK)
-		return fail(-EOPNOTSUPP, "options %#" PRIx32 " ask for cache mode %" PRIu32 "; memory in a process has DEFAULT and COPYBACK alone",
+		return fail(-EOPNOTSUPP,
+			    "options %#" PRIx32 " ask for cache mode %" PRIu32
+			    "; memory in a process has DEFAULT and COPYBACK alone",
 			    options, mode >> MR_MAP_CACHE_SHIFT);
 	return 0;
 }
@@ -45,7 +48,8 @@ int map_check_access(const struct mr_memory *memory, uint32_t options)
 {
 	if (!(memory->options & MR_MEMORY_READ_ONLY) || options & ACCESS)
 		return 0;
-	return fail(-EACCES, "the memory is read-only; options %#" PRIx32 " need MR_MAP_READ_ONLY or MR_MAP_COPY_ON_WRITE", options);
+	return fail(-EACCES, "the memory is read-only; options %#" PRIx32 " need MR_MAP_READ_ONLY or MR_MAP_COPY_ON_WRITE",
+		    options);
 }
 
 static int check_task(const struct mr_task *task)
@@ -69,9 +73,12 @@ static int check_options(const struct request *request)
 	uint32_t options = request->options;
 
 	if (options & ~NEW_OPTIONS)
-		return fail(-EINVAL, "options %#" PRIx32 " have bits that are unknown here; allowed are %#" PRIx32, options, NEW_OPTIONS);
+		return fail(-EINVAL, "options %#" PRIx32 " have bits that are unknown here; allowed are %#" PRIx32, options,
+			    NEW_OPTIONS);
 	if (options & MR_MAP_ANYWHERE && options & MR_MAP_OVERWRITE)
-		return fail(-EINVAL, "options %#" PRIx32 " have both MR_MAP_ANYWHERE and MR_MAP_OVERWRITE, which needs an address", options);
+		return fail(-EINVAL,
+			    "options %#" PRIx32 " have both MR_MAP_ANYWHERE and MR_MAP_OVERWRITE, which needs an address",
+			    options);
 	if (!(options & MR_MAP_ANYWHERE) && !request->address)
 		return fail(-EINVAL, "address is NULL; give one, or MR_MAP_ANYWHERE");
 	return map_check_cache(options);
@@ -82,8 +89,8 @@ static int check_request(struct request *request)
 	int error = check_options(request);
 
 	if (!error && request->offset >= request->memory->length)
-		error = fail(-ERANGE, "offset %" PRIu64 " is past the end of the memory, which has %" PRIu64 " bytes", request->offset,
-			     request->memory->length);
+		error = fail(-ERANGE, "offset %" PRIu64 " is past the end of the memory, which has %" PRIu64 " bytes",
+			     request->offset, request->memory->length);
 	if (error)
 		return error;
 	if (!request->length)
@@ -271,8 +278,9 @@ static int make_at(struct mr_map *map, uintptr_t address)
 	int error;
 
 	if (start > address || start % view->align != view->phase)
-		return fail(-EINVAL, "address %#" PRIxPTR " does not lie where the offset does within a page of %" PRIu64 " bytes", address,
-			    view->align);
+		return fail(-EINVAL,
+			    "address %#" PRIxPTR " does not lie where the offset does within a page of %" PRIu64 " bytes",
+			    address, view->align);
 	map->address = address;
 	map->start = start;
 	map->span = view->span;
@@ -376,8 +384,8 @@ static int make_shareable(const struct request *request, struct mr_map **ret_map
 	return share(faster, request, ret_map);
 }
 
-int mr_map_new(struct mr_memory *memory, struct mr_task *task, void *address, uint32_t options, uint64_t offset, uint64_t length,
-	       struct mr_map **ret_map)
+int mr_map_new(struct mr_memory *memory, struct mr_task *task, void *address, uint32_t options, uint64_t offset,
+	       uint64_t length, struct mr_map **ret_map)
 {
 	struct request request = { memory, (uintptr_t)address, options, offset, length };
 	struct mr_map *found = NULL;
@@ -401,8 +409,9 @@ int mr_map_new(struct mr_memory *memory, struct mr_task *task, void *address, ui
 	if (found)
 		return share(found, &request, ret_map);
 	if (options & MR_MAP_REFERENCE)
-		return fail(-ENOENT, "there is no map that could be shared for offset %" PRIu64 " and length %" PRIu64 " of the memory", offset,
-			    request.length);
+		return fail(-ENOENT,
+			    "there is no map that could be shared for offset %" PRIu64 " and length %" PRIu64 " of the memory",
+			    offset, request.length);
 	return options & MR_MAP_UNIQUE ? make(&request, ret_map) : make_shareable(&request, ret_map);
 }
 
@@ -418,7 +427,9 @@ static int check_adoption(uintptr_t address, uint64_t length, uint32_t options)
 	if (length > UINTPTR_MAX - page - address)
 		return fail(-EINVAL, "the range of %" PRIu64 " bytes at %#" PRIxPTR " wraps around", length, address);
 	if (stack >= address && stack - address < length)
-		return fail(-EOPNOTSUPP, "the range of %" PRIu64 " bytes at %#" PRIxPTR " holds the stack of the calling thread", length, address);
+		return fail(-EOPNOTSUPP,
+			    "the range of %" PRIu64 " bytes at %#" PRIxPTR " holds the stack of the calling thread", length,
+			    address);
 	return 0;
 }
 
@@ -447,11 +458,12 @@ static int adopt(struct mr_map *map)
 	if (memory->options & MR_MEMORY_READ_ONLY)
 		map->options |= MR_MAP_READ_ONLY;
 	if (holds_own_objects(map))
-		return fail(-EOPNOTSUPP, "the range of %" PRIu64 " bytes at %#" PRIxPTR " holds objects of this library", map->length,
-			    map->address);
-	map->view = (struct view){
-		.base = map->start, .span = map->span, .lead = map->address - map->start, .access = map->options & MR_MAP_READ_ONLY
-	};
+		return fail(-EOPNOTSUPP, "the range of %" PRIu64 " bytes at %#" PRIxPTR " holds objects of this library",
+			    map->length, map->address);
+	map->view = (struct view){ .base = map->start,
+				   .span = map->span,
+				   .lead = map->address - map->start,
+				   .access = map->options & MR_MAP_READ_ONLY };
 	return 0;
 }
 
@@ -643,7 +655,8 @@ static int physical_segment(struct mr_map *map, uint64_t offset, uint64_t *ret_a
 	int error;
 
 	if (offset >= map->length)
-		return fail(-ERANGE, "offset %" PRIu64 " is past the end of the map, which has %" PRIu64 " bytes", offset, map->length);
+		return fail(-ERANGE, "offset %" PRIu64 " is past the end of the map, which has %" PRIu64 " bytes", offset,
+			    map->length);
 	pthread_mutex_lock(&whole->lock);
 	error = mr_map_address(map) ? find_segment(whole, map, offset, ret_address, ret_length) : map_unmapped();
 	pthread_mutex_unlock(&whole->lock);

@@ -29,8 +29,9 @@ int memory_range_check(const struct mr_memory *memory, uint64_t offset, uint64_t
 {
 	if (offset <= memory->length && length <= memory->length - offset)
 		return 0;
-	return fail(-ERANGE, "offset %" PRIu64 " + length %" PRIu64 " is past the end of the memory, which has %" PRIu64 " bytes", offset,
-		    length, memory->length);
+	return fail(-ERANGE,
+		    "offset %" PRIu64 " + length %" PRIu64 " is past the end of the memory, which has %" PRIu64 " bytes",
+		    offset, length, memory->length);
 }
 
 const struct piece *memory_piece(const struct mr_memory *memory, uint64_t offset)
@@ -51,7 +52,8 @@ const struct piece *memory_piece(const struct mr_memory *memory, uint64_t offset
 static int check_new(uint32_t options, uint32_t allowed, struct mr_memory **ret_memory)
 {
 	if (options & ~allowed)
-		return fail(-EINVAL, "options %#" PRIx32 " have bits that are unknown here; allowed are %#" PRIx32, options, allowed);
+		return fail(-EINVAL, "options %#" PRIx32 " have bits that are unknown here; allowed are %#" PRIx32, options,
+			    allowed);
 	if (!ret_memory)
 		return fail(-EINVAL, "ret_memory is NULL; it must point to where the memory is to be put");
 	return 0;
@@ -170,9 +172,11 @@ static int make_buffer(uint64_t length, uint32_t options, int *ret_fd)
 	}
 	sys_close(fd);
 	if (huge)
-		return fail(-ENOMEM, "there are not enough free huge pages of %" PRIu64 " bytes for %" PRIu64 "; see vm.nr_hugepages", page,
-			    length);
-	return fail_system(error == -EFBIG || error == -EINVAL ? -ENOMEM : error, "a memfd cannot have %" PRIu64 " bytes", length);
+		return fail(-ENOMEM,
+			    "there are not enough free huge pages of %" PRIu64 " bytes for %" PRIu64 "; see vm.nr_hugepages",
+			    page, length);
+	return fail_system(error == -EFBIG || error == -EINVAL ? -ENOMEM : error, "a memfd cannot have %" PRIu64 " bytes",
+			   length);
 }
 
 int mr_memory_new_buffer(uint64_t length, uint32_t options, struct mr_memory **ret_memory)
@@ -210,8 +214,8 @@ static int check_end(int fd, uint64_t offset, uint64_t length)
 		return fail_system(error, "fd %d has no size that could be had", fd);
 	if (!S_ISREG(status.st_mode) || offset + length <= (uint64_t)status.st_size)
 		return 0;
-	return fail(-EINVAL, "offset %" PRIu64 " + length %" PRIu64 " is past the end of the file, which has %" PRIu64 " bytes", offset, length,
-		    (uint64_t)status.st_size);
+	return fail(-EINVAL, "offset %" PRIu64 " + length %" PRIu64 " is past the end of the file, which has %" PRIu64 " bytes",
+		    offset, length, (uint64_t)status.st_size);
 }
 
 int mr_memory_new_fd(int fd, uint64_t offset, uint64_t length, uint32_t options, struct mr_memory **ret_memory)
@@ -226,7 +230,8 @@ int mr_memory_new_fd(int fd, uint64_t offset, uint64_t length, uint32_t options,
 	if (!error && sys_open_flags(fd) < 0)
 		error = fail(-EBADF, "fd %d is not an open descriptor", fd);
 	if (!error && (offset > LAST_OFFSET || length > LAST_OFFSET - offset))
-		error = fail(-EOVERFLOW, "offset %" PRIu64 " + length %" PRIu64 " is more than a file can have", offset, length);
+		error = fail(-EOVERFLOW, "offset %" PRIu64 " + length %" PRIu64 " is more than a file can have", offset,
+			     length);
 	if (!error)
 		error = new_leaf(options, &memory);
 	if (error)
@@ -269,7 +274,8 @@ static int check_access(const struct gathering *gathering, const struct region *
 	if (!(region->protection & PROT_READ))
 		return fail(-EACCES, "what is mapped at %#" PRIxPTR " cannot be read", region->start);
 	if (!gathering->read_only && !(region->protection & PROT_WRITE))
-		return fail(-EACCES, "what is mapped at %#" PRIxPTR " cannot be written; ask for MR_MEMORY_READ_ONLY", region->start);
+		return fail(-EACCES, "what is mapped at %#" PRIxPTR " cannot be written; ask for MR_MEMORY_READ_ONLY",
+			    region->start);
 	return 0;
 }
 
@@ -304,7 +310,8 @@ static int walk_range(struct gathering *gathering, const struct mr_range *range,
 
 	gathering->lead = range->address % page;
 	gathering->left = range->length;
-	return regions_each(range->address - gathering->lead, (range->address + range->length + page - 1) / page * page, each, gathering);
+	return regions_each(range->address - gathering->lead, (range->address + range->length + page - 1) / page * page, each,
+			    gathering);
 }
 
 static int gather(struct gathering *gathering, const struct mr_range *ranges, size_t count)
@@ -330,9 +337,11 @@ static int check_range(const struct mr_range *range, uint64_t *total)
 	bool blocked;
 
 	if (!range->length)
-		return fail(-EINVAL, "the range at %#" PRIx64 " has length 0; every range has at least one byte", range->address);
+		return fail(-EINVAL, "the range at %#" PRIx64 " has length 0; every range has at least one byte",
+			    range->address);
 	if (range->length > UINT64_MAX - sys_page_size() - range->address)
-		return fail(-EFAULT, "the range at %#" PRIx64 " of %" PRIu64 " bytes wraps around", range->address, range->length);
+		return fail(-EFAULT, "the range at %#" PRIx64 " of %" PRIu64 " bytes wraps around", range->address,
+			    range->length);
 	if (range->length > LAST_OFFSET - *total)
 		return fail(-EOVERFLOW, "the ranges have more than %" PRIu64 " bytes together", LAST_OFFSET);
 	*total += range->length;
@@ -421,8 +430,8 @@ static int check_part(const struct mr_memory *part, size_t index, size_t count, 
 	if (index && !at_page(part->pieces, 0))
 		return fail(-EINVAL, "part %zu does not begin at a page; every part but the first must", index);
 	if (index + 1 < count && !at_page(last, last->length))
-		return fail(-EINVAL, "part %zu, of %" PRIu64 " bytes, does not end at a page; every part but the last must", index,
-			    part->length);
+		return fail(-EINVAL, "part %zu, of %" PRIu64 " bytes, does not end at a page; every part but the last must",
+			    index, part->length);
 	if (part->length > LAST_OFFSET - total)
 		return fail(-EOVERFLOW, "the parts have more than %" PRIu64 " bytes together", LAST_OFFSET);
 	return 0;
@@ -471,7 +480,8 @@ int mr_memory_new_multi(struct mr_memory *const *parts, size_t count, uint32_t o
 	for (size_t i = 0; i < count; i++) {
 		hold_part(memory, parts[i]);
 		for (size_t j = 0; j < parts[i]->piece_count; j++)
-			append_piece(memory, parts[i]->pieces[j].source, parts[i]->pieces[j].source_offset, parts[i]->pieces[j].length);
+			append_piece(memory, parts[i]->pieces[j].source, parts[i]->pieces[j].source_offset,
+				     parts[i]->pieces[j].length);
 	}
 	*ret_memory = memory;
 	return 0;
@@ -582,6 +592,7 @@ int mr_memory_write(struct mr_memory *memory, uint64_t offset, const void *buffe
 	error_call(__func__);
 	error = check_transfer(memory, offset, buffer, length);
 	if (!error && memory->options & MR_MEMORY_READ_ONLY)
-		error = fail(-EACCES, "the memory is read-only; %" PRIu64 " bytes at offset %" PRIu64 " cannot be written", length, offset);
+		error = fail(-EACCES, "the memory is read-only; %" PRIu64 " bytes at offset %" PRIu64 " cannot be written",
+			     length, offset);
 	return error || !length ? error : transfer(memory, offset, (void *)buffer, length, true);
 }

@@ -161,7 +161,8 @@ static int64_t grow_in_window(struct run *run, const struct source *source, uint
 	return grown;
 }
 
-static int64_t grow_in_piece(struct run *run, struct mr_memory *memory, const struct piece *piece, uint64_t skip, uint64_t length)
+static int64_t grow_in_piece(struct run *run, struct mr_memory *memory, const struct piece *piece, uint64_t skip,
+			     uint64_t length)
 {
 	struct source *source = piece->source;
 	uint64_t done = 0;

@@ -35,8 +35,8 @@ struct redirect {
 	uint32_t options;
 	uint64_t offset;
 	struct view next;
-	bool unparked;		    /* `next` was parked with the backing */
-	struct view old;	    /* to be discarded */
+	bool unparked;		      /* `next` was parked with the backing */
+	struct view old;	      /* to be discarded */
 	struct mr_memory *old_memory; /* to be unreferenced */
 };
 
@@ -50,7 +50,8 @@ static int check_state(const struct mr_map *map)
 static int check_options(uint32_t options)
 {
 	if (options & ~ALLOWED)
-		return fail(-EINVAL, "options %#" PRIx32 " have bits that are unknown here; allowed are %#" PRIx32, options, ALLOWED);
+		return fail(-EINVAL, "options %#" PRIx32 " have bits that are unknown here; allowed are %#" PRIx32, options,
+			    ALLOWED);
 	return map_check_cache(options);
 }
 
@@ -62,8 +63,8 @@ static int check_target(const struct redirect *redirect)
 	if (!redirect->backing) {
 		if (!offset && !redirect->options)
 			return 0;
-		return fail(-EINVAL, "new_backing is NULL, with offset %" PRIu64 " and options %#" PRIx32 "; both must be 0", offset,
-			    redirect->options);
+		return fail(-EINVAL, "new_backing is NULL, with offset %" PRIu64 " and options %#" PRIx32 "; both must be 0",
+			    offset, redirect->options);
 	}
 	error = check_options(redirect->options);
 	if (!error)
@@ -168,7 +169,8 @@ static int take_parked(struct redirect *redirect)
 	if (!redirect->unparked)
 		return 0;
 	if (redirect->options & MR_MAP_COPY_ON_WRITE && redirect->next.keeps)
-		return fail(-EOPNOTSUPP, "adopted private memory cannot be shown MR_MAP_COPY_ON_WRITE: it would have to exist twice");
+		return fail(-EOPNOTSUPP,
+			    "adopted private memory cannot be shown MR_MAP_COPY_ON_WRITE: it would have to exist twice");
 	return view_protect(&redirect->next, redirect->options & ACCESS);
 }
 
@@ -188,7 +190,8 @@ static int plan(struct redirect *redirect)
 	int error = take_parked(redirect);
 
 	if (!error && !redirect->unparked)
-		error = view_plan(&redirect->next, redirect->backing, redirect->offset, map->length, redirect->options & ACCESS, true);
+		error = view_plan(&redirect->next, redirect->backing, redirect->offset, map->length, redirect->options & ACCESS,
+				  true);
 	if (!error && !redirect->unparked)
 		error = view_fit(&redirect->next, map->start, map->span, map->address);
 	return error ? error : map_check_access(redirect->backing, redirect->options);
@@ -228,8 +231,9 @@ static int commit(struct redirect *redirect)
 	int error;
 
 	if (!map->blocked)
-		return !map_keeps_adopted(map) && space->can_swap(&map->view, &redirect->next) ? space->swap(&map->view, &redirect->next) :
-												   exchange(redirect);
+		return !map_keeps_adopted(map) && space->can_swap(&map->view, &redirect->next)
+			       ? space->swap(&map->view, &redirect->next)
+			       : exchange(redirect);
 	error = space->place(&redirect->next, map->start);
 	if (!error)
 		space->open(map->start, map->span);

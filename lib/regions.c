@@ -23,11 +23,11 @@ static bool parse(const char *line, struct region *ret_region)
 	char flags[5];
 	int path = 0;
 
-	if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s %" SCNx64 " %*s %" SCNu64 " %n", &ret_region->start, &ret_region->end, flags,
-		   &ret_region->offset, &ret_region->inode, &path) != 5)
+	if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s %" SCNx64 " %*s %" SCNu64 " %n", &ret_region->start, &ret_region->end,
+		   flags, &ret_region->offset, &ret_region->inode, &path) != 5)
 		return false;
-	ret_region->protection = (flags[0] == 'r' ? PROT_READ : 0) | (flags[1] == 'w' ? PROT_WRITE : 0) |
-				 (flags[2] == 'x' ? PROT_EXEC : 0);
+	ret_region->protection =
+		(flags[0] == 'r' ? PROT_READ : 0) | (flags[1] == 'w' ? PROT_WRITE : 0) | (flags[2] == 'x' ? PROT_EXEC : 0);
 	ret_region->shared = flags[3] == 's';
 	ret_region->name = line + path;
 	return true;

@@ -40,7 +40,8 @@ void sources_reset(void)
 
 static bool inside(const struct source *source, uintptr_t from, uint64_t length)
 {
-	return source->address >= from && source->address - from <= length && source->length <= length - (source->address - from);
+	return source->address >= from && source->address - from <= length &&
+	       source->length <= length - (source->address - from);
 }
 
 static bool touches(const struct source *source, uintptr_t from, uint64_t length)
@@ -140,7 +141,8 @@ static int try_mapping(const struct source *source, uint64_t offset, bool writab
 	uintptr_t address;
 	int flags = MAP_SHARED | (source->file_kind == FILE_HUGE ? MAP_NORESERVE : 0);
 	int protection = PROT_READ | (writable ? PROT_WRITE : 0);
-	int error = sys_mmap(0, source->page_size, protection, flags, source->fd, offset - offset % source->page_size, &address);
+	int error =
+		sys_mmap(0, source->page_size, protection, flags, source->fd, offset - offset % source->page_size, &address);
 
 	if (!error)
 		sys_munmap(address, source->page_size);
@@ -239,8 +241,8 @@ int source_open_region(struct source *source, const struct region *region, bool 
 	return 0;
 }
 
-static int map_alias(const struct source *source, uint64_t offset, uint64_t length, int protection, int flags, uintptr_t address,
-		     uintptr_t *ret_address)
+static int map_alias(const struct source *source, uint64_t offset, uint64_t length, int protection, int flags,
+		     uintptr_t address, uintptr_t *ret_address)
 {
 	int fixed = flags & MAP_FIXED ? MREMAP_FIXED : 0;
 	int error = sys_mremap(source->address + offset, 0, length, MREMAP_MAYMOVE | fixed, address, &address);
@@ -261,11 +263,12 @@ int source_map(const struct source *source, uint64_t offset, uint64_t length, in
 	int error;
 
 	if (source->kind == SOURCE_FILE)
-		error = sys_mmap(address, length, protection, flags | (copy_on_write ? MAP_PRIVATE : MAP_SHARED), source->fd, offset,
-				 ret_address);
+		error = sys_mmap(address, length, protection, flags | (copy_on_write ? MAP_PRIVATE : MAP_SHARED), source->fd,
+				 offset, ret_address);
 	else
 		error = map_alias(source, offset, length, protection, flags, address, ret_address);
-	return error ? fail_system(error, "%" PRIu64 " bytes at %" PRIu64 " of the memory cannot be mapped", length, offset) : 0;
+	return error ? fail_system(error, "%" PRIu64 " bytes at %" PRIu64 " of the memory cannot be mapped", length, offset)
+		     : 0;
 }
 
 /* Copy between @buffer and @place, mapped memory of this process. Devices cannot be copied by the kernel. */
@@ -280,8 +283,10 @@ static int copy(uintptr_t place, void *buffer, uint64_t length, bool write, bool
 			done = (ssize_t)part;
 		}
 		if (done <= 0)
-			return fail_system(done ? (int)done : -EFAULT, "%" PRIu64 " bytes cannot be copied: the buffer at %p, or the memory,"
-					   " is not there", length, buffer);
+			return fail_system(done ? (int)done : -EFAULT,
+					   "%" PRIu64 " bytes cannot be copied: the buffer at %p, or the memory,"
+					   " is not there",
+					   length, buffer);
 		place += (size_t)done;
 		buffer = (char *)buffer + done;
 		length -= (uint64_t)done;

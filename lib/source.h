@@ -31,11 +31,11 @@ enum file_kind {
 struct source {
 	enum source_kind kind;
 	enum file_kind file_kind;
-	uint64_t page_size;    /* of its mappings */
-	int fd;		       /* FILE: owned; else -1 */
-	uint64_t length;       /* ALIAS, PRIVATE: bytes at `address` */
-	uintptr_t address;     /* ALIAS: page aligned, owned. PRIVATE: not owned; 0 when the bytes are gone; by the sources' lock */
-	struct source *next;   /* PRIVATE: the list of all, by the sources' lock */
+	uint64_t page_size; /* of its mappings */
+	int fd;		    /* FILE: owned; else -1 */
+	uint64_t length;    /* ALIAS, PRIVATE: bytes at `address` */
+	uintptr_t address; /* ALIAS: page aligned, owned. PRIVATE: not owned; 0 when the bytes are gone; by the sources' lock */
+	struct source *next; /* PRIVATE: the list of all, by the sources' lock */
 	struct source **link;
 };
 

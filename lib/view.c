@@ -29,10 +29,13 @@ static bool watchable(const struct source *source)
 static int check_piece(const struct piece *piece, uint32_t access)
 {
 	if (piece->source->kind == SOURCE_PRIVATE)
-		return fail(-EOPNOTSUPP, "the memory holds private memory of a task (%" PRIu64 " bytes at offset %" PRIu64
-			    " of it), which cannot be mapped a second time without the driver", piece->length, piece->start);
+		return fail(-EOPNOTSUPP,
+			    "the memory holds private memory of a task (%" PRIu64 " bytes at offset %" PRIu64
+			    " of it), which cannot be mapped a second time without the driver",
+			    piece->length, piece->start);
 	if (piece->source->kind == SOURCE_ALIAS && access & MR_MAP_COPY_ON_WRITE)
-		return fail(-EOPNOTSUPP, "MR_MAP_COPY_ON_WRITE of shared memory that has no file here takes CAP_SYS_ADMIN, to open it in"
+		return fail(-EOPNOTSUPP,
+			    "MR_MAP_COPY_ON_WRITE of shared memory that has no file here takes CAP_SYS_ADMIN, to open it in"
 			    " /proc/self/map_files");
 	return 0;
 }
@@ -44,7 +47,9 @@ static int constrain(struct view *view, uint64_t page, uint64_t offset)
 	uint64_t phase = (page - offset % page) % page;
 
 	if (phase % smaller != view->phase % smaller)
-		return fail(-EINVAL, "pages of %" PRIu64 " bytes at offset %" PRIu64 " of the map cannot stand beside the other pieces of the memory",
+		return fail(-EINVAL,
+			    "pages of %" PRIu64 " bytes at offset %" PRIu64
+			    " of the map cannot stand beside the other pieces of the memory",
 			    page, offset);
 	if (page > view->align) {
 		view->align = page;
@@ -66,8 +71,11 @@ static int plan_piece(struct view *view, const struct piece *piece, uint64_t fro
 	if (error)
 		return error;
 	if ((view->count && lead) || (!last && (place + length) % source->page_size))
-		return fail(-EINVAL, "a piece of the memory (%" PRIu64 " bytes at offset %" PRIu64 ") is not whole pages, and cannot stand beside"
-			    " the others in a map", piece->length, piece->start);
+		return fail(-EINVAL,
+			    "a piece of the memory (%" PRIu64 " bytes at offset %" PRIu64
+			    ") is not whole pages, and cannot stand beside"
+			    " the others in a map",
+			    piece->length, piece->start);
 	if (!view->count)
 		view->lead = lead;
 	*segment = (struct segment){
@@ -91,7 +99,8 @@ static int allocate(struct view *view, size_t count)
 	return view->segments ? 0 : fail(-ENOMEM, "there is no memory for the plan of a map of %zu pieces", count);
 }
 
-int view_plan(struct view *view, const struct mr_memory *memory, uint64_t offset, uint64_t length, uint32_t access, bool movable)
+int view_plan(struct view *view, const struct mr_memory *memory, uint64_t offset, uint64_t length, uint32_t access,
+	      bool movable)
 {
 	const struct piece *first = memory_piece(memory, offset);
 	const struct piece *last = memory_piece(memory, offset + length - 1);
@@ -153,11 +162,13 @@ int view_fit(struct view *view, uintptr_t start, uint64_t span, uintptr_t addres
 	uintptr_t base = address - view->lead;
 
 	if (base % view->align != view->phase)
-		return fail(-EINVAL, "the offset lies elsewhere within a page of %" PRIu64 " bytes than the map's address %#" PRIxPTR, view->align,
-			    address);
+		return fail(-EINVAL,
+			    "the offset lies elsewhere within a page of %" PRIu64 " bytes than the map's address %#" PRIxPTR,
+			    view->align, address);
 	if (view->lead > address - start || view->span > span - (base - start))
-		return fail(-EINVAL, "pages of %" PRIu64 " bytes would reach beyond the map's range of %" PRIu64 " bytes at %#" PRIxPTR, view->align,
-			    span, start);
+		return fail(-EINVAL,
+			    "pages of %" PRIu64 " bytes would reach beyond the map's range of %" PRIu64 " bytes at %#" PRIxPTR,
+			    view->align, span, start);
 	return add_holes(view, base - start, span - (base - start) - view->span);
 }
 
@@ -217,7 +228,8 @@ static int survey_region(void *argument, const struct region *region)
 	int error = 0;
 
 	if (grows(region))
-		return fail(-EOPNOTSUPP, "%s at %#" PRIxPTR " is a stack that grows, which cannot be moved", region->name, region->start);
+		return fail(-EOPNOTSUPP, "%s at %#" PRIxPTR " is a stack that grows, which cannot be moved", region->name,
+			    region->start);
 	while (!error && from < region->end - survey->start)
 		error = survey_piece(survey, region, &from);
 	return error;

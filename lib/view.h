@@ -46,7 +46,8 @@ struct view {
  * Plan the view of [offset, offset + length) of @memory. @movable: it will be moved while clients access it. 0; -EINVAL the pieces
  * cannot stand side by side; -EOPNOTSUPP private memory; -ENOMEM. Makes sentences.
  */
-int view_plan(struct view *view, const struct mr_memory *memory, uint64_t offset, uint64_t length, uint32_t access, bool movable);
+int view_plan(struct view *view, const struct mr_memory *memory, uint64_t offset, uint64_t length, uint32_t access,
+	      bool movable);
 
 /*
  * Widen the plan with holes so that it spans [start, start + span) and shows its first byte at @address. 0; -EINVAL that is not

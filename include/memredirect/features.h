@@ -12,9 +12,9 @@ extern "C" {
 
 /** How a userfaultfd, which blocking needs, can be had here; the best way that works. */
 enum mr_fault_access {
-	MR_FAULT_ACCESS_NONE,      /* not at all: no map can be blocked; redirects of plain maps work */
+	MR_FAULT_ACCESS_NONE,	   /* not at all: no map can be blocked; redirects of plain maps work */
 	MR_FAULT_ACCESS_USER_ONLY, /* userfaultfd(2) with UFFD_USER_MODE_ONLY: accesses by system calls get EFAULT */
-	MR_FAULT_ACCESS_DEVICE,    /* /dev/userfaultfd: all accesses wait */
+	MR_FAULT_ACCESS_DEVICE,	   /* /dev/userfaultfd: all accesses wait */
 	MR_FAULT_ACCESS_SYSCALL,   /* userfaultfd(2): all accesses wait */
 };
 

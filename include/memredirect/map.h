@@ -59,8 +59,8 @@ struct mr_map;
  * not given, or another map of this library holds it; -ENOENT MR_MAP_REFERENCE, and there is no compatible map; -EOPNOTSUPP
  * a cache mode other than DEFAULT and COPYBACK, or private memory of a task; -ENOMEM no room, or vm.max_map_count is reached.
  */
-int mr_map_new(struct mr_memory *memory, struct mr_task *task, void *address, uint32_t options, uint64_t offset, uint64_t length,
-	       struct mr_map **ret_map);
+int mr_map_new(struct mr_memory *memory, struct mr_task *task, void *address, uint32_t options, uint64_t offset,
+	       uint64_t length, struct mr_map **ret_map);
 
 /**
  * mr_map_adopt - take over a range that is mapped already, without disturbing it (setMapping)

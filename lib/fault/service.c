@@ -103,8 +103,10 @@ static int open_uffd(void)
 	if (uffd < 0 && (uffd == -EMFILE || uffd == -ENFILE || uffd == -ENOMEM))
 		return fail_system(uffd, "a userfaultfd cannot be opened");
 	if (uffd < 0)
-		return fail(-EOPNOTSUPP, "a map cannot be blocked here: there is no userfaultfd (%s); `memredirect info` says what enables it",
-			    strerror(-uffd));
+		return fail(
+			-EOPNOTSUPP,
+			"a map cannot be blocked here: there is no userfaultfd (%s); `memredirect info` says what enables it",
+			strerror(-uffd));
 	error = sys_uffd_api(uffd, FEATURES, &features);
 	if (!error)
 		return uffd;

@@ -114,8 +114,8 @@ static int map_segment(const struct segment *segment, uintptr_t *ret_address)
 	if (segment->copied)
 		return map_copy(segment, ret_address);
 	if (segment->source)
-		return source_map(segment->source, segment->source_offset, segment->length, segment->protection, 0, segment->keeps, 0,
-				  ret_address);
+		return source_map(segment->source, segment->source_offset, segment->length, segment->protection, 0,
+				  segment->keeps, 0, ret_address);
 	error = sys_mmap(0, segment->length, PROT_NONE, NOBODY, -1, 0, ret_address);
 	return error ? fail_system(error, "there is no room for %" PRIu64 " bytes", segment->length) : 0;
 }
@@ -136,8 +136,8 @@ static int build_segment(const struct segment *segment, uintptr_t address)
 	int error;
 
 	if (maps_in_one_step(segment))
-		return source_map(segment->source, segment->source_offset, segment->length, segment->protection, MAP_FIXED, segment->keeps,
-				  address, &got);
+		return source_map(segment->source, segment->source_offset, segment->length, segment->protection, MAP_FIXED,
+				  segment->keeps, address, &got);
 	error = map_segment(segment, &got);
 	if (error)
 		return error;
@@ -209,7 +209,8 @@ static int populate_segment(const struct view *view, const struct segment *segme
 	if (segment->source->file_kind == FILE_DEVICE && (error == -EFAULT || error == -EINVAL))
 		return 0; /* its driver maps all at once */
 	if (error == -EFAULT)
-		return fail(-EIO, "%" PRIu64 " bytes of the memory cannot all be had; is the file shorter now, or broken?", segment->length);
+		return fail(-EIO, "%" PRIu64 " bytes of the memory cannot all be had; is the file shorter now, or broken?",
+			    segment->length);
 	return error ? fail_system(error, "%" PRIu64 " bytes of the memory cannot be made resident", segment->length) : 0;
 }
 
@@ -257,7 +258,9 @@ static int cannot_move(int error, const struct view *view, const struct segment 
 	if (error == -EBUSY)
 		return fail(-EBUSY, "what is mapped at %#" PRIxPTR " belongs to another userfaultfd", address);
 	if (error == -EINVAL || error == -EPERM || error == -EFAULT)
-		return fail(-EOPNOTSUPP, "the private memory at %#" PRIxPTR " is of a kind that cannot be blocked (anonymous and shmem can)", address);
+		return fail(-EOPNOTSUPP,
+			    "the private memory at %#" PRIxPTR " is of a kind that cannot be blocked (anonymous and shmem can)",
+			    address);
 	return fail_system(error, "%" PRIu64 " bytes at %#" PRIxPTR " cannot be moved", segment->length, address);
 }
 
@@ -298,7 +301,8 @@ static void reoccupy(struct view *view, uintptr_t aside, size_t count)
 		if (i >= count || !segment->parked)
 			local_release(from, segment->length);
 		else
-			for (int tries = PATIENCE; move(from, segment->length, view->base + segment->offset, 0) && tries; tries--)
+			for (int tries = PATIENCE; move(from, segment->length, view->base + segment->offset, 0) && tries;
+			     tries--)
 				sched_yield();
 		segment->parked = true;
 	}
@@ -307,8 +311,8 @@ static void reoccupy(struct view *view, uintptr_t aside, size_t count)
 /* Huge pages and devices cannot be emptied in place: they have few entries, or are made anew at no cost. */
 static bool can_vacate(const struct segment *segment)
 {
-	return segment->keeps || (segment->source && segment->source->page_size == sys_page_size() &&
-				  segment->source->file_kind != FILE_DEVICE);
+	return segment->keeps ||
+	       (segment->source && segment->source->page_size == sys_page_size() && segment->source->file_kind != FILE_DEVICE);
 }
 
 /* Move the page tables of @view, which stands at its target, to @aside. On failure, @aside is given back. */
