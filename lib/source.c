@@ -15,6 +15,9 @@
 /* Bytes of a file that are mapped at a time in order to be copied. */
 #define WINDOW (UINT64_C(32) << 20)
 
+/* From here on, filling page tables in one go is faster than faulting page by page. */
+#define WORTH_POPULATING (UINT64_C(64) << 10)
+
 /* Bytes of private memory that are copied at a time, through the stack, while its place is held. */
 #define BOUNCE 16384
 
@@ -305,6 +308,8 @@ static int copy_window(const struct source *source, uint64_t offset, void *buffe
 
 	if (error)
 		return error;
+	if (length >= WORTH_POPULATING)
+		sys_madvise(address, span, MADV_POPULATE_READ); /* what cannot be had, the copy tells */
 	error = copy(address + lead, buffer, length, write, source->file_kind == FILE_DEVICE);
 	sys_munmap(address, span);
 	return error;
