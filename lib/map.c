@@ -256,10 +256,40 @@ static int make_in_free_range(struct mr_map *map)
 	return error;
 }
 
+static bool overlap(uintptr_t left, uintptr_t right, uint64_t span)
+{
+	return left < right + span && right < left + span;
+}
+
+/*
+ * Build the view aside, but not in a gap of the range that it is for. Of three times the room that is needed, the range can take the
+ * middle at worst: one end is clear of it.
+ */
+static int build_clear_of_target(struct mr_map *map)
+{
+	uint64_t span = map->span, unit = map->view.align, room = 3 * span + 2 * unit;
+	uintptr_t start, base;
+	int error;
+
+	if (span > (UINT64_MAX - 2 * unit) / 3)
+		return no_memory();
+	error = map->space->reserve(room, unit, map->start % unit, &start);
+	if (error)
+		return error;
+	base = overlap(start, map->start, span) ? start + (room - span) / unit * unit : start;
+	if (base > start)
+		map->space->release(start, base - start);
+	map->space->release(base + span, start + room - base - span);
+	error = map->space->build(&map->view, base);
+	if (error)
+		map->space->release(base, span);
+	return error;
+}
+
 /* Whatever is there stays until everything that can fail has been done. */
 static int make_over(struct mr_map *map)
 {
-	int error = map->space->build_aside(&map->view, map->start);
+	int error = build_clear_of_target(map);
 
 	if (error)
 		return error;

@@ -152,6 +152,12 @@ static bool all_parked(const struct view *view)
 	return true;
 }
 
+static int cannot_copy(void)
+{
+	return fail(-EOPNOTSUPP,
+		    "adopted memory cannot be shown MR_MAP_COPY_ON_WRITE: its private pages would have to exist twice");
+}
+
 /* The mappings of an adopted memory that no map shows, if they fit. 0 with redirect->unparked, or not; or an error. */
 static int take_parked(struct redirect *redirect)
 {
@@ -169,8 +175,7 @@ static int take_parked(struct redirect *redirect)
 	if (!redirect->unparked)
 		return 0;
 	if (redirect->options & MR_MAP_COPY_ON_WRITE && redirect->next.keeps)
-		return fail(-EOPNOTSUPP,
-			    "adopted private memory cannot be shown MR_MAP_COPY_ON_WRITE: it would have to exist twice");
+		return cannot_copy();
 	return view_protect(&redirect->next, redirect->options & ACCESS);
 }
 
@@ -312,6 +317,36 @@ static int show(struct redirect *redirect)
 	return error;
 }
 
+/* An adopted memory with another access: it is its mappings, whose protection can be changed where they are. */
+static int change_access(struct redirect *redirect)
+{
+	struct mr_map *map = redirect->map;
+	uint32_t before = map->view.access;
+	int error = refresh(map);
+
+	if (!error)
+		error = map_check_access(redirect->backing, redirect->options);
+	if (!error)
+		error = view_protect(&map->view, redirect->options & ACCESS);
+	if (!error && redirect->options & MR_MAP_PREFAULT)
+		error = map->space->populate(&map->view);
+	if (!error && map->blocked)
+		error = map_restore(map);
+	if (error && map->view.access != before)
+		view_protect(&map->view, before);
+	if (!error)
+		map->options = (map->options & ~MODE) | (redirect->options & MODE);
+	return error;
+}
+
+static bool changes_access_only(const struct redirect *redirect)
+{
+	const struct mr_map *map = redirect->map;
+
+	return redirect->backing == map->memory && redirect->backing->parked && redirect->offset == map->offset &&
+	       !((map->options | redirect->options) & MR_MAP_COPY_ON_WRITE);
+}
+
 static int go(struct redirect *redirect)
 {
 	struct mr_map *map = redirect->map;
@@ -320,6 +355,8 @@ static int go(struct redirect *redirect)
 
 	if (!redirect->backing)
 		return map->blocked ? 0 : block(map);
+	if (!is_shown(redirect) && changes_access_only(redirect))
+		return change_access(redirect);
 	if (!is_shown(redirect) || (map->blocked && prefault && !all_parked(&map->view)))
 		return show(redirect);
 	error = prefault ? map->space->populate(&map->view) : 0;

@@ -252,21 +252,34 @@ int view_of_range(struct view *view, const struct mr_memory *memory, uintptr_t s
 	return error;
 }
 
+static int protect(struct view *view, struct segment *segment, uint32_t access)
+{
+	int without = segment->protection & ~PROT_WRITE;
+	int wanted = access & MR_MAP_READ_ONLY ? without : without | PROT_WRITE;
+	int error = 0;
+
+	if (wanted == segment->protection)
+		return 0;
+	if (segment->parked)
+		error = sys_mprotect(view->base + segment->offset, segment->length, wanted);
+	if (error)
+		return fail_system(error, "the access of %" PRIu64 " bytes cannot be changed", segment->length);
+	segment->protection = wanted;
+	return 0;
+}
+
 int view_protect(struct view *view, uint32_t access)
 {
-	for (size_t i = 0; i < view->count; i++) {
-		struct segment *segment = &view->segments[i];
-		int without = segment->protection & ~PROT_WRITE;
-		int wanted = access & MR_MAP_READ_ONLY ? without : without | PROT_WRITE;
-		int error;
+	int error = 0;
+	size_t i;
 
-		if (wanted == segment->protection)
-			continue;
-		error = segment->parked ? sys_mprotect(view->base + segment->offset, segment->length, wanted) : 0;
-		if (error)
-			return fail_system(error, "the access of %" PRIu64 " bytes cannot be changed", segment->length);
-		segment->protection = wanted;
+	for (i = 0; !error && i < view->count; i++)
+		error = protect(view, &view->segments[i], access);
+	if (!error) {
+		view->access = access;
+		return 0;
 	}
-	view->access = access;
-	return 0;
+	while (i--)
+		protect(view, &view->segments[i], view->access);
+	return error;
 }

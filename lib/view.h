@@ -58,7 +58,7 @@ int view_fit(struct view *view, uintptr_t start, uint64_t span, uintptr_t addres
 /* Plan the view of what is mapped at [start, start + span) already, of @memory, which was made of it. Makes sentences. */
 int view_of_range(struct view *view, const struct mr_memory *memory, uintptr_t start, uint64_t span);
 
-/* Give every segment of a view that stands aside the protection that @access asks for. Makes sentences. */
+/* Give every segment, wherever the view stands, the protection that @access asks for. Makes sentences. */
 int view_protect(struct view *view, uint32_t access);
 
 /* Free the plan; the mappings are not touched. */
