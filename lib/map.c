@@ -454,7 +454,7 @@ static int check_adoption(uintptr_t address, uint64_t length, uint32_t options)
 		return fail(-EINVAL, "options %#" PRIx32 " have other bits than MR_MAP_UNIQUE and MR_MAP_STATIC", options);
 	if (!length)
 		return fail(-EINVAL, "length is 0; a map has at least one byte");
-	if (length > UINTPTR_MAX - page - address)
+	if (address > UINTPTR_MAX - page || length > UINTPTR_MAX - page - address)
 		return fail(-EINVAL, "the range of %" PRIu64 " bytes at %#" PRIxPTR " wraps around", length, address);
 	if (stack >= address && stack - address < length)
 		return fail(-EOPNOTSUPP,

@@ -334,12 +334,13 @@ static int gather(struct gathering *gathering, const struct mr_range *ranges, si
 
 static int check_range(const struct mr_range *range, uint64_t *total)
 {
+	uint64_t most = UINT64_MAX - sys_page_size(); /* so that the end can be rounded up */
 	bool blocked;
 
 	if (!range->length)
 		return fail(-EINVAL, "the range at %#" PRIx64 " has length 0; every range has at least one byte",
 			    range->address);
-	if (range->length > UINT64_MAX - sys_page_size() - range->address)
+	if (range->address > most || range->length > most - range->address)
 		return fail(-EFAULT, "the range at %#" PRIx64 " of %" PRIu64 " bytes wraps around", range->address,
 			    range->length);
 	if (range->length > LAST_OFFSET - *total)
