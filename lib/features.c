@@ -9,6 +9,7 @@
 
 #include "error.h"
 #include "fault/service.h"
+#include "physical.h"
 #include "public.h"
 #include "sys/sys.h"
 
@@ -51,21 +52,6 @@ static void find_faults(struct mr_features *features)
 	features->kernel_faults = features->blocking && features->fault_access != MR_FAULT_ACCESS_USER_ONLY;
 }
 
-/* An entry of a page that is there has its frame number, or 0 where that is hidden. */
-static bool shows_frames(void)
-{
-	uint64_t page = sys_page_size(), entry = 0;
-	volatile char here = 1;
-	int fd = sys_open("/proc/self/pagemap", O_RDONLY);
-	ssize_t got;
-
-	if (fd < 0)
-		return false;
-	got = sys_pread(fd, &entry, sizeof(entry), (uintptr_t)&here / page * sizeof(entry));
-	sys_close(fd);
-	return got == sizeof(entry) && entry & ((UINT64_C(1) << 55) - 1) && here;
-}
-
 static void find_huge_pages(const char *folder, bool *ret_supported, uint64_t *ret_free)
 {
 	char path[128];
@@ -97,7 +83,7 @@ int mr_features(struct mr_features *ret_features)
 	if (!ret_features)
 		return fail(-EINVAL, "ret_features is NULL; it must point to where the features are to be put");
 	find_faults(&features);
-	features.frame_numbers = shows_frames();
+	features.frame_numbers = physical_is_shown();
 	find_huge_pages("/sys/kernel/mm/hugepages/hugepages-2048kB", &features.huge_2m_supported, &features.huge_2m_free);
 	find_huge_pages("/sys/kernel/mm/hugepages/hugepages-1048576kB", &features.huge_1g_supported, &features.huge_1g_free);
 	read_number("/proc/sys/vm/max_map_count", &features.max_map_count);

@@ -32,14 +32,31 @@ struct run {
 	uint64_t length;
 };
 
-int physical_not_resident(uint64_t offset)
-{
-	return fail(-ENODATA, "the page at offset %" PRIu64 " is not resident; prepare the memory first", offset);
-}
-
 static int hidden(void)
 {
 	return fail(-EPERM, "the system hides frame numbers from this process; CAP_SYS_ADMIN shows them");
+}
+
+/* An entry of a page that is there, as one of the stack is, has its frame number, or 0 where that is hidden. */
+bool physical_is_shown(void)
+{
+	uint64_t page = sys_page_size(), entry = 0;
+	volatile char here = 1;
+	int fd = sys_open("/proc/self/pagemap", O_RDONLY);
+	ssize_t got;
+
+	if (fd < 0)
+		return false;
+	got = sys_pread(fd, &entry, sizeof(entry), (uintptr_t)&here / page * sizeof(entry));
+	sys_close(fd);
+	return got == sizeof(entry) && entry & ENTRY_FRAME && here;
+}
+
+int physical_not_resident(uint64_t offset)
+{
+	if (!physical_is_shown())
+		return hidden();
+	return fail(-ENODATA, "the page at offset %" PRIu64 " is not resident; prepare the memory first", offset);
 }
 
 /* How many of the frames at the beginning of entries[0, count) go on from @next (0: from anywhere). -EPERM: they are hidden. */

@@ -3,6 +3,7 @@
 #ifndef PHYSICAL_H
 #define PHYSICAL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct mr_memory;
@@ -16,7 +17,10 @@ int physical_of_address(uintptr_t address, uint64_t most, uint64_t *ret_address,
 /* Undo all preparing of @memory, which nobody uses any more. */
 void physical_unpin(struct mr_memory *memory);
 
-/* -ENODATA with its sentence. */
+/* For a page that is not resident: -ENODATA with its sentence, or -EPERM where nothing would be shown anyway. */
 int physical_not_resident(uint64_t offset);
+
+/* Whether the system shows frame numbers to this process. */
+bool physical_is_shown(void);
 
 #endif

@@ -18,7 +18,7 @@
 /* From here on, filling page tables in one go is faster than faulting page by page. */
 #define WORTH_POPULATING (UINT64_C(64) << 10)
 
-/* Bytes of private memory that are copied at a time, through the stack, while its place is held. */
+/* Bytes that are copied at a time through the stack. */
 #define BOUNCE 16384
 
 static struct {
@@ -315,6 +315,19 @@ static int copy_window(const struct source *source, uint64_t offset, void *buffe
 	return error;
 }
 
+/* The caller's buffer is looked at while no window is mapped: one could fill the very gap that a wrong pointer points at. */
+static int copy_little(const struct source *source, uint64_t offset, void *buffer, uint64_t length, bool write)
+{
+	char bounce[BOUNCE];
+	int error = write ? copy((uintptr_t)buffer, bounce, length, false, false) : 0;
+
+	if (!error)
+		error = copy_window(source, offset, bounce, length, write);
+	if (!error && !write)
+		error = copy((uintptr_t)buffer, bounce, length, true, false);
+	return error;
+}
+
 /*
  * Private bytes stay where they are while the lock is held, shared. The caller's buffer is not touched under it: it may lie in
  * a map that is blocked, whose release would wait for the lock.
@@ -354,7 +367,7 @@ static int transfer(struct source *source, uint64_t offset, void *buffer, uint64
 		return copy(source->address + offset, buffer, length, write, false);
 	for (uint64_t part; !error && length; length -= part, offset += part, buffer = (char *)buffer + part) {
 		part = length < WINDOW ? length : WINDOW;
-		error = copy_window(source, offset, buffer, part, write);
+		error = (part <= BOUNCE ? copy_little : copy_window)(source, offset, buffer, part, write);
 	}
 	return error;
 }

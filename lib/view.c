@@ -20,24 +20,23 @@ static int protection_of(uint32_t access)
 	return access & MR_MAP_READ_ONLY ? PROT_READ : PROT_READ | PROT_WRITE;
 }
 
-/* Whether a private mapping of @source can be blocked without losing what was written to it. */
-static bool watchable(const struct source *source)
+/*
+ * Whether a copy on write of @source has to be a copy from the start: a private mapping that cannot be blocked without losing what was
+ * written to it, or one that cannot be made, for want of a file.
+ */
+static bool must_copy(const struct source *source, bool movable)
 {
-	return source->kind == SOURCE_FILE && source->file_kind == FILE_SHMEM;
+	return source->kind != SOURCE_FILE || (movable && source->file_kind != FILE_SHMEM);
 }
 
-static int check_piece(const struct piece *piece, uint32_t access)
+static int check_piece(const struct piece *piece)
 {
-	if (piece->source->kind == SOURCE_PRIVATE)
-		return fail(-EOPNOTSUPP,
-			    "the memory holds private memory of a task (%" PRIu64 " bytes at offset %" PRIu64
-			    " of it), which cannot be mapped a second time without the driver",
-			    piece->length, piece->start);
-	if (piece->source->kind == SOURCE_ALIAS && access & MR_MAP_COPY_ON_WRITE)
-		return fail(-EOPNOTSUPP,
-			    "MR_MAP_COPY_ON_WRITE of shared memory that has no file here takes CAP_SYS_ADMIN, to open it in"
-			    " /proc/self/map_files");
-	return 0;
+	if (piece->source->kind != SOURCE_PRIVATE)
+		return 0;
+	return fail(-EOPNOTSUPP,
+		    "the memory holds private memory of a task (%" PRIu64 " bytes at offset %" PRIu64
+		    " of it), which cannot be mapped a second time without the driver",
+		    piece->length, piece->start);
 }
 
 /* Note that a mapping of pages of @page stands at @offset of the view. */
@@ -66,7 +65,7 @@ static int plan_piece(struct view *view, const struct piece *piece, uint64_t fro
 	uint64_t place = piece->source_offset + from - piece->start;
 	uint64_t lead = place % source->page_size;
 	bool copy_on_write = view->access & MR_MAP_COPY_ON_WRITE;
-	int error = check_piece(piece, view->access);
+	int error = check_piece(piece);
 
 	if (error)
 		return error;
@@ -84,7 +83,7 @@ static int plan_piece(struct view *view, const struct piece *piece, uint64_t fro
 		.offset = view->span,
 		.length = round_up(lead + length, source->page_size),
 		.protection = protection_of(view->access),
-		.copied = copy_on_write && movable && !watchable(source),
+		.copied = copy_on_write && must_copy(source, movable),
 		.keeps = copy_on_write,
 		.parked = true,
 	};

@@ -52,6 +52,8 @@ struct mr_map;
  * A map takes whole pages of its memory: other bytes of its first and last page can be reached too, as with mmap(2).
  * With MR_MAP_UNIQUE | MR_MAP_COPY_ON_WRITE, memory that userfaultfd cannot watch (files of ext4, xfs …; huge pages) is
  * copied in full here, into ordinary private memory, since its private pages could not be kept safe while the map is blocked.
+ * So is, with any MR_MAP_COPY_ON_WRITE, shared memory of mr_memory_new_ranges whose file the library cannot open (which takes
+ * CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE).
  *
  * Return: 0; -EINVAL MR_MAP_OVERWRITE with MR_MAP_ANYWHERE, MR_MAP_STATIC, an @address that is NULL or does not fit into its
  * page as the memory does, or memory whose pieces cannot stand side by side; -ERANGE past the end of @memory; -EACCES read-only
