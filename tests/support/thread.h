@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A thread whose stack is unmapped when it is joined. (The C library keeps the stacks that it makes for later threads, which would
+ * look like a leak of mappings.)
+ */
+#ifndef SUPPORT_THREAD_H
+#define SUPPORT_THREAD_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+struct thread {
+	pthread_t id;
+	void *stack;
+};
+
+/* False: there is no thread to be had. */
+bool thread_start(struct thread *thread, void *(*body)(void *argument), void *argument);
+
+/* Wait for its end, without a deadline: for threads that are sure to end. */
+void thread_join(struct thread *thread);
+
+#endif
