@@ -80,12 +80,12 @@ static bool measure(const struct raw *raw, const int fds[2], struct clients *cli
 
 bool demo_measure_raw(uint64_t size, unsigned threads, double seconds, struct stalls *result, struct stalls *noise)
 {
-	struct raw raw = { .size = size };
-	int fds[2] = { make_file(size), make_file(size) };
+	struct raw raw = { .size = (size + PATTERN_PAGE - 1) / PATTERN_PAGE * PATTERN_PAGE };
+	int fds[2] = { make_file(raw.size), make_file(raw.size) };
 	struct clients clients;
 	bool good = fds[0] >= 0 && fds[1] >= 0;
 
-	raw.memory = good ? mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fds[1], 0) : MAP_FAILED;
+	raw.memory = good ? mmap(NULL, raw.size, PROT_READ | PROT_WRITE, MAP_SHARED, fds[1], 0) : MAP_FAILED;
 	good = raw.memory != MAP_FAILED && clients_start(&clients, threads, step, &raw);
 	if (good) {
 		good = measure(&raw, fds, &clients, seconds, result, noise);
@@ -95,7 +95,7 @@ bool demo_measure_raw(uint64_t size, unsigned threads, double seconds, struct st
 	if (!good)
 		complain("mmap(MAP_FIXED) of %llu bytes cannot be measured: %m", (unsigned long long)size);
 	if (raw.memory != MAP_FAILED)
-		munmap(raw.memory, size);
+		munmap(raw.memory, raw.size);
 	close(fds[0]);
 	close(fds[1]);
 	return good;
