@@ -700,9 +700,11 @@ int mr_map_physical_address(struct mr_map *map, uint64_t *ret_address)
 
 	error_call(__func__);
 	error = map_check(map);
-	if (!error && !ret_address)
-		error = fail(-EINVAL, "ret_address is NULL; it must point to where the address is to be put");
-	return error ? error : physical_segment(map, 0, ret_address, &length);
+	if (error)
+		return error;
+	if (!ret_address)
+		return fail(-EINVAL, "ret_address is NULL; it must point to where the address is to be put");
+	return physical_segment(map, 0, ret_address, &length);
 }
 
 int mr_map_physical_segment(struct mr_map *map, uint64_t offset, uint64_t *ret_address, uint64_t *ret_length)
@@ -711,7 +713,9 @@ int mr_map_physical_segment(struct mr_map *map, uint64_t offset, uint64_t *ret_a
 
 	error_call(__func__);
 	error = map_check(map);
-	if (!error && (!ret_address || !ret_length))
-		error = fail(-EINVAL, "ret_address or ret_length is NULL; both must point to where the results are to be put");
-	return error ? error : physical_segment(map, offset, ret_address, ret_length);
+	if (error)
+		return error;
+	if (!ret_address || !ret_length)
+		return fail(-EINVAL, "ret_address or ret_length is NULL; both must point to where the results are to be put");
+	return physical_segment(map, offset, ret_address, ret_length);
 }

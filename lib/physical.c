@@ -246,10 +246,11 @@ int mr_memory_physical_segment(struct mr_memory *memory, uint64_t offset, uint64
 
 	error_call(__func__);
 	error = memory_check(memory);
-	if (!error && (!ret_address || !ret_length))
-		error = fail(-EINVAL, "ret_address or ret_length is NULL; both must point to where the results are to be put");
-	if (!error)
-		error = memory_range_check(memory, offset, 1);
+	if (error)
+		return error;
+	if (!ret_address || !ret_length)
+		return fail(-EINVAL, "ret_address or ret_length is NULL; both must point to where the results are to be put");
+	error = memory_range_check(memory, offset, 1);
 	return error ? error : physical_of_memory(memory, offset, memory->length - offset, ret_address, ret_length);
 }
 

@@ -303,7 +303,7 @@ static int copy_window(const struct source *source, uint64_t offset, void *buffe
 	uint64_t lead = offset % source->page_size;
 	uint64_t span = (lead + length + source->page_size - 1) / source->page_size * source->page_size;
 	int flags = source->file_kind == FILE_HUGE ? MAP_NORESERVE : 0;
-	uintptr_t address;
+	uintptr_t address = 0;
 	int error = source_map(source, offset - lead, span, PROT_READ | (write ? PROT_WRITE : 0), flags, false, 0, &address);
 
 	if (error)

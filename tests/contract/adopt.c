@@ -323,7 +323,8 @@ static void adopted_private_memory_survives_a_round_trip(void **state)
 			assert_ok(mr_map_redirect(map, NULL, 0, 0));
 		assert_ok(mr_map_redirect(map, mine, 0, 0));
 		for (uint64_t i = 0; i < PAGES; i++)
-			assert_int_equal(*(uint64_t *)(address + i * page), i <= round ? SCENE_VALUE + i : pattern_word(1, i * page));
+			assert_int_equal(*(uint64_t *)(address + i * page),
+					 i <= round ? SCENE_VALUE + i : pattern_word(1, i * page));
 	}
 	mr_map_unref(map);
 	mr_memory_unref(mine);

@@ -175,23 +175,28 @@ static void redirect_C_restored_map_is_live_again(void **state)
 	scene_free(&scene);
 }
 
+/* The last word of each page, or of every so many of them, up to the very last. */
 static void redirect_C_every_page_waits(void **state)
 {
-	uint64_t unit = kind_unit(suite_kind), count;
 	struct victim *victims[8];
+	uint64_t offsets[8], step;
+	size_t count = 0;
 	struct scene scene;
 
 	(void)state;
 	scene_make(&scene, suite_kind);
-	count = scene.length / unit;
-	assert_in_range(count, 2, COUNT(victims));
+	step = (scene.length / kind_unit(suite_kind) + COUNT(victims) - 1) / COUNT(victims) * kind_unit(suite_kind);
 	scene_block(&scene);
-	for (uint64_t i = 0; i < count; i++)
-		victims[i] = scene_victim(&scene, ACCESS_LOAD, (i + 1) * unit - 8);
+	for (uint64_t end = scene.length; end >= step && count < COUNT(victims); end -= step) {
+		offsets[count] = end - 8;
+		victims[count] = scene_victim(&scene, ACCESS_LOAD, end - 8);
+		count++;
+	}
+	assert_true(count >= 2);
 	assert_int_equal(mr_map_waiters(scene.map), count);
 	scene_switch(&scene);
-	for (uint64_t i = 0; i < count; i++)
-		scene_victim_end(victims[i], SCENE_NEW, (i + 1) * unit - 8);
+	for (size_t i = 0; i < count; i++)
+		scene_victim_end(victims[i], SCENE_NEW, offsets[i]);
 	assert_int_equal(mr_map_waiters(scene.map), 0);
 	scene_free(&scene);
 }
@@ -219,6 +224,48 @@ static void redirect_C_all_waiters_are_counted_and_resume(void **state)
 		if (victims[access])
 			scene_victim_end(victims[access], SCENE_NEW, somewhere() + 8 * access);
 	assert_int_equal(mr_map_waiters(scene.map), 0);
+	scene_free(&scene);
+}
+
+/* A client that lives on after its access, so that it could be mistaken for one that waits. */
+struct survivor {
+	struct thread thread;
+	uint64_t *word;
+	uint64_t seen;
+	uint32_t done; /* it has seen the word */
+	uint32_t end;  /* it may end */
+};
+
+static void *see_and_live_on(void *argument)
+{
+	struct survivor *survivor = argument;
+
+	survivor->seen = __atomic_load_n(survivor->word, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&survivor->done, 1, __ATOMIC_SEQ_CST);
+	wait_wake(&survivor->done);
+	wait_word(&survivor->end, 0);
+	return NULL;
+}
+
+static void redirect_C_clients_that_went_on_are_not_counted_any_more(void **state)
+{
+	struct survivor survivor = { 0 };
+	struct scene scene;
+
+	(void)state;
+	scene_make(&scene, suite_kind);
+	scene_block(&scene);
+	survivor.word = (uint64_t *)(scene.address + somewhere());
+	assert_true(thread_start(&survivor.thread, see_and_live_on, &survivor));
+	assert_true(wait_waiters(scene.map, 1));
+	scene_restore(&scene);
+	assert_true(wait_word(&survivor.done, 0));
+	assert_int_equal(survivor.seen, pattern_word(SCENE_OLD, somewhere()));
+	scene_block(&scene);
+	assert_int_equal(mr_map_waiters(scene.map), 0);
+	__atomic_store_n(&survivor.end, 1, __ATOMIC_SEQ_CST);
+	wait_wake(&survivor.end);
+	thread_join(&survivor.thread);
 	scene_free(&scene);
 }
 
@@ -344,7 +391,8 @@ static void redirect_D_every_store_that_waited_lands_in_the_new(void **state)
 		assert_true(victim_wait(victims[i]));
 		victim_free(victims[i]);
 	}
-	assert_int_equal(*(uint64_t *)(scene.address + somewhere()), pattern_word(SCENE_NEW, somewhere()) + COUNT(victims) * SCENE_VALUE);
+	assert_int_equal(*(uint64_t *)(scene.address + somewhere()),
+			 pattern_word(SCENE_NEW, somewhere()) + COUNT(victims) * SCENE_VALUE);
 	assert_memory_pattern(scene.sample.memory, SCENE_OLD);
 	scene_free(&scene);
 }
@@ -421,6 +469,7 @@ static const struct CMUnitTest tests[] = {
 	TEST_FOR(redirect_C_restored_map_is_live_again, NEED_SEEN | NEED_WRITABLE),
 	TEST(redirect_C_every_page_waits),
 	TEST(redirect_C_all_waiters_are_counted_and_resume),
+	TEST(redirect_C_clients_that_went_on_are_not_counted_any_more),
 	TEST(redirect_C_blocking_twice_does_nothing),
 	TEST(redirect_C_again_and_again),
 	TEST(redirect_C_prefault_while_blocked),

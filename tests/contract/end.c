@@ -148,12 +148,8 @@ static void spawn_with_a_thread_blocked(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	TEST(exit_with_threads_blocked),
-	TEST(exit_at_once_with_threads_blocked),
-	TEST(exec_with_threads_blocked),
-	TEST(abort_with_threads_blocked),
-	TEST(kill_with_threads_blocked),
-	TEST(spawn_with_a_thread_blocked),
+	TEST(exit_with_threads_blocked),  TEST(exit_at_once_with_threads_blocked), TEST(exec_with_threads_blocked),
+	TEST(abort_with_threads_blocked), TEST(kill_with_threads_blocked),	   TEST(spawn_with_a_thread_blocked),
 };
 
 int main(int argc, char **argv)

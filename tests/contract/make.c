@@ -421,7 +421,8 @@ static void multi_may_be_odd_at_its_ends(void **state)
 static void multi_of_multi_and_a_window_across(void **state)
 {
 	uint64_t page = page_size();
-	struct mr_memory *first[2] = { buffer_with_pattern(0, page), buffer_with_pattern(page, page) }, *second[2], *outer, *window;
+	struct mr_memory *first[2] = { buffer_with_pattern(0, page), buffer_with_pattern(page, page) }, *second[2], *outer,
+			 *window;
 	char bytes[4096];
 
 	(void)state;

@@ -79,7 +79,8 @@ static void map_of_an_odd_part_can_be_redirected(void **state)
 	(void)state;
 	make_backing();
 	backing_make(&other, suite_kind, backing.length, 2);
-	assert_ok(mr_map_new(backing.memory, NULL, NULL, MR_MAP_ANYWHERE | MR_MAP_UNIQUE | backing.access, offset, length, &map));
+	assert_ok(
+		mr_map_new(backing.memory, NULL, NULL, MR_MAP_ANYWHERE | MR_MAP_UNIQUE | backing.access, offset, length, &map));
 	assert_ok(mr_map_redirect(map, other.memory, other.access, offset));
 	assert_pattern(mr_map_address(map), offset, length, 2);
 	assert_ok(mr_map_redirect(map, NULL, 0, 0));
@@ -128,7 +129,8 @@ static void map_exact_place_clobbers_nothing(void **state)
 	page = page_size();
 	place = free_place(backing.length, unit);
 	for (uint64_t taken = 0; taken < backing.length; taken += (backing.length / 2 - page / 2) / page * page) {
-		char *neighbour = mmap(place + taken, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+		char *neighbour = mmap(place + taken, page, PROT_READ | PROT_WRITE,
+				       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 
 		assert_ptr_equal(neighbour, place + taken);
 		pattern_fill(neighbour, taken, page, 9);
@@ -156,7 +158,8 @@ static void map_overwrites_what_was_there(void **state)
 	make_backing();
 	unit = kind_unit(suite_kind);
 	whole = backing.length + 2 * unit;
-	place = mmap(free_place(whole, unit), whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+	place = mmap(free_place(whole, unit), whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+		     -1, 0);
 	assert_ptr_not_equal(place, MAP_FAILED);
 	pattern_fill(place, 0, unit, 7);
 	pattern_fill(place + unit + backing.length, 0, unit, 8);
@@ -237,7 +240,8 @@ static void map_copy_on_write_keeps_writes_to_itself(void **state)
 		struct mr_map *map;
 		uint64_t *word;
 
-		assert_ok(mr_map_new(backing.memory, NULL, NULL, MR_MAP_ANYWHERE | MR_MAP_COPY_ON_WRITE | sharing[i], 0, 0, &map));
+		assert_ok(mr_map_new(backing.memory, NULL, NULL, MR_MAP_ANYWHERE | MR_MAP_COPY_ON_WRITE | sharing[i], 0, 0,
+				     &map));
 		assert_pattern(mr_map_address(map), 0, backing.length, SEED);
 		word = mr_map_address(map);
 		*word = SCENE_VALUE;
@@ -258,7 +262,8 @@ static void map_prefault_fills_the_page_tables(void **state)
 	for (size_t i = 0; i < COUNT(sharing); i++) {
 		struct mr_map *map;
 
-		assert_ok(mr_map_new(backing.memory, NULL, NULL, MR_MAP_ANYWHERE | MR_MAP_PREFAULT | backing.access | sharing[i], 0, 0, &map));
+		assert_ok(mr_map_new(backing.memory, NULL, NULL,
+				     MR_MAP_ANYWHERE | MR_MAP_PREFAULT | backing.access | sharing[i], 0, 0, &map));
 		assert_true(pages_are_present(mr_map_address(map), backing.length));
 		assert_pattern(mr_map_address(map), 0, backing.length, SEED);
 		mr_map_unref(map);
@@ -275,7 +280,8 @@ static void map_takes_the_cache_modes_of_ordinary_memory(void **state)
 	for (size_t i = 0; i < COUNT(modes); i++) {
 		struct mr_map *map;
 
-		assert_ok(mr_map_new(backing.memory, NULL, NULL, MR_MAP_ANYWHERE | MR_MAP_UNIQUE | backing.access | modes[i], 0, 0, &map));
+		assert_ok(mr_map_new(backing.memory, NULL, NULL, MR_MAP_ANYWHERE | MR_MAP_UNIQUE | backing.access | modes[i], 0,
+				     0, &map));
 		assert_int_equal(mr_map_options(map) & MR_MAP_CACHE_MASK, modes[i]);
 		mr_map_unref(map);
 	}

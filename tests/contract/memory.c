@@ -14,7 +14,8 @@ static void memory_knows_its_length_and_options(void **state)
 	(void)state;
 	sample_make(&sample, suite_kind, kind_length(suite_kind), 1);
 	assert_int_equal(mr_memory_length(sample.memory), kind_length(suite_kind));
-	assert_int_equal(mr_memory_options(sample.memory) & MR_MEMORY_READ_ONLY, kind_writable(suite_kind) ? 0 : MR_MEMORY_READ_ONLY);
+	assert_int_equal(mr_memory_options(sample.memory) & MR_MEMORY_READ_ONLY,
+			 kind_writable(suite_kind) ? 0 : MR_MEMORY_READ_ONLY);
 	sample_free(&sample);
 }
 

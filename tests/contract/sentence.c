@@ -77,10 +77,10 @@ static void sentence_survives_calls_that_succeed(void **state)
 	assert_string_equal(mr_error(), before);
 }
 
-#define assert_says(text)                                                                                    \
-	do {                                                                                                 \
-		if (!strstr(mr_error(), text))                                                               \
-			fail_msg("\"%s\" is not in the sentence \"%s\"", text, mr_error());                  \
+#define assert_says(text)                                                                                                      \
+	do {                                                                                                                   \
+		if (!strstr(mr_error(), text))                                                                                 \
+			fail_msg("\"%s\" is not in the sentence \"%s\"", text, mr_error());                                    \
 	} while (0)
 
 static void sentence_names_the_value(void **state)
@@ -127,12 +127,8 @@ static void sentence_is_one_line(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	TEST(sentence_is_empty_at_first),
-	TEST(sentence_starts_with_the_function),
-	TEST(sentence_is_the_threads_own),
-	TEST(sentence_survives_calls_that_succeed),
-	TEST(sentence_names_the_value),
-	TEST(sentence_is_one_line),
+	TEST(sentence_is_empty_at_first),	    TEST(sentence_starts_with_the_function), TEST(sentence_is_the_threads_own),
+	TEST(sentence_survives_calls_that_succeed), TEST(sentence_names_the_value),	     TEST(sentence_is_one_line),
 };
 
 int main(int argc, char **argv)

@@ -73,7 +73,8 @@ static void *work(void *argument)
 	struct worker *worker = argument;
 
 	for (int i = 0; i < ROUNDS; i++)
-		worker->failures += mr_map_redirect(worker->map, worker->memory, i % 3 || !worker->memory ? 0 : MR_MAP_PREFAULT, 0) != 0;
+		worker->failures +=
+			mr_map_redirect(worker->map, worker->memory, i % 3 || !worker->memory ? 0 : MR_MAP_PREFAULT, 0) != 0;
 	return NULL;
 }
 

@@ -34,13 +34,14 @@ static int free_memory(void **state)
 
 static void new_unknown_options(void **state)
 {
-	const uint32_t known = MR_MAP_ANYWHERE | MR_MAP_OVERWRITE | MR_MAP_READ_ONLY | MR_MAP_UNIQUE | MR_MAP_REFERENCE | MR_MAP_PREFAULT |
-			       MR_MAP_COPY_ON_WRITE | MR_MAP_CACHE_MASK;
+	const uint32_t known = MR_MAP_ANYWHERE | MR_MAP_OVERWRITE | MR_MAP_READ_ONLY | MR_MAP_UNIQUE | MR_MAP_REFERENCE |
+			       MR_MAP_PREFAULT | MR_MAP_COPY_ON_WRITE | MR_MAP_CACHE_MASK;
 
 	(void)state;
 	for (int bit = 0; bit < 32; bit++)
 		if (!(known & UINT32_C(1) << bit))
-			assert_refused(mr_map_new(memory, NULL, NULL, MR_MAP_ANYWHERE | UINT32_C(1) << bit, 0, 0, &map), EINVAL);
+			assert_refused(mr_map_new(memory, NULL, NULL, MR_MAP_ANYWHERE | UINT32_C(1) << bit, 0, 0, &map),
+				       EINVAL);
 	assert_refused(mr_map_new(memory, NULL, NULL, MR_MAP_ANYWHERE | MR_MAP_STATIC, 0, 0, &map), EINVAL);
 }
 
@@ -293,12 +294,24 @@ static void adopt_unknown_options(void **state)
 	munmap(bytes, LENGTH);
 }
 
+/* Called with a large frame, so that the page of the caller's is not the one that the library runs on. */
+static __attribute__((noinline)) void adopt_from_below(uintptr_t page)
+{
+	volatile char room[16 * 4096];
+
+	room[0] = 1;
+	assert_refused(mr_map_adopt(NULL, (void *)page, page_size(), 0, &map), EOPNOTSUPP);
+	assert_int_equal(room[0], 1);
+}
+
 static void adopt_the_stack(void **state)
 {
-	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+	uintptr_t here = (uintptr_t)__builtin_frame_address(0), page = here - here % page_size();
 
 	(void)state;
-	assert_refused(mr_map_adopt(NULL, (void *)(here - here % page_size()), page_size(), 0, &map), EOPNOTSUPP);
+	assert_refused(mr_map_adopt(NULL, (void *)page, page_size(), 0, &map), EOPNOTSUPP);
+	assert_refused(mr_map_adopt(NULL, (void *)(page - 3 * page_size()), 4 * page_size(), 0, &map), EOPNOTSUPP);
+	adopt_from_below(page);
 }
 
 static void unmap_of_nothing(void **state)

@@ -83,7 +83,9 @@ static void try_unknown_options(struct case_state *now)
 
 	for (int bit = 0; bit < 32; bit++)
 		if (!(known & UINT32_C(1) << bit))
-			assert_refused(mr_map_redirect(scene->map, scene->other.memory, scene->other.access | UINT32_C(1) << bit, 0), EINVAL);
+			assert_refused(
+				mr_map_redirect(scene->map, scene->other.memory, scene->other.access | UINT32_C(1) << bit, 0),
+				EINVAL);
 	case_check(now);
 }
 
@@ -112,7 +114,8 @@ static void cache_modes(void **state)
 
 static void try_null_with_more(struct case_state *now)
 {
-	static const uint32_t options[] = { MR_MAP_READ_ONLY, MR_MAP_PREFAULT, MR_MAP_COPY_ON_WRITE, MR_MAP_CACHE_COPYBACK, MR_MAP_UNIQUE };
+	static const uint32_t options[] = { MR_MAP_READ_ONLY, MR_MAP_PREFAULT, MR_MAP_COPY_ON_WRITE, MR_MAP_CACHE_COPYBACK,
+					    MR_MAP_UNIQUE };
 	struct scene *scene = &now->scene;
 
 	for (size_t i = 0; i < COUNT(options); i++)
@@ -137,8 +140,11 @@ static void try_past_the_end(struct case_state *now)
 	assert_refused(mr_map_redirect(scene->map, shorter, scene->other.access, 0), ERANGE);
 	assert_refused(mr_map_redirect(scene->map, scene->other.memory, scene->other.access, kind_unit(suite_kind)), ERANGE);
 	assert_refused(mr_map_redirect(scene->map, scene->other.memory, scene->other.access, scene->length), ERANGE);
-	assert_refused(mr_map_redirect(scene->map, scene->other.memory, scene->other.access, UINT64_MAX - kind_unit(suite_kind) + 1), ERANGE);
-	assert_refused(mr_map_redirect(scene->map, scene->sample.memory, scene->sample.backing.access, kind_unit(suite_kind)), ERANGE);
+	assert_refused(
+		mr_map_redirect(scene->map, scene->other.memory, scene->other.access, UINT64_MAX - kind_unit(suite_kind) + 1),
+		ERANGE);
+	assert_refused(mr_map_redirect(scene->map, scene->sample.memory, scene->sample.backing.access, kind_unit(suite_kind)),
+		       ERANGE);
 	mr_memory_unref(shorter);
 }
 

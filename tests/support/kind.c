@@ -235,9 +235,17 @@ const struct kind kinds[] = {
 	{ .name = "ranges", .make = make_ranges },
 	{ .name = "ranges-file", .make = make_ranges_file, .missing = missing_disk },
 	{ .name = "cow-buffer", .make = make_buffer, .access = MR_MAP_COPY_ON_WRITE, .detached = true },
-	{ .name = "cow-file", .make = make_file_disk, .access = MR_MAP_COPY_ON_WRITE, .detached = true, .missing = missing_disk },
+	{ .name = "cow-file",
+	  .make = make_file_disk,
+	  .access = MR_MAP_COPY_ON_WRITE,
+	  .detached = true,
+	  .missing = missing_disk },
 	{ .name = "cow-multi", .make = make_multi, .access = MR_MAP_COPY_ON_WRITE, .detached = true, .missing = missing_disk },
-	{ .name = "cow-huge", .make = make_buffer_huge, .access = MR_MAP_COPY_ON_WRITE, .detached = true, .huge = true,
+	{ .name = "cow-huge",
+	  .make = make_buffer_huge,
+	  .access = MR_MAP_COPY_ON_WRITE,
+	  .detached = true,
+	  .huge = true,
 	  .missing = missing_huge },
 	{ .name = "adopted-private", .make = make_adopted_private, .adopted = true, .singular = true },
 	{ .name = "adopted-shared", .make = make_adopted_shared, .adopted = true },
@@ -265,9 +273,13 @@ uint64_t kind_unit(const struct kind *kind)
 	return kind->huge ? HUGE_PAGE : page_size();
 }
 
+bool kind_large;
+
 uint64_t kind_length(const struct kind *kind)
 {
-	return kind->huge ? 2 * HUGE_PAGE : 8 * page_size();
+	if (kind->huge)
+		return 2 * HUGE_PAGE;
+	return kind_large ? HUGE_PAGE + HUGE_PAGE / 2 + 5 * page_size() : 8 * page_size();
 }
 
 bool kind_writable(const struct kind *kind)

@@ -41,11 +41,11 @@ struct sample {
 
 struct kind {
 	const char *name;
-	bool huge;     /* lengths and places are multiples of 2 MiB */
+	bool huge; /* lengths and places are multiples of 2 MiB */
 	uint32_t access;
-	bool adopted;  /* the map is there first, and its memory comes of it */
-	bool detached; /* the map does not show what is written to the memory later, or may not */
-	bool singular; /* private memory, which cannot be mapped a second time */
+	bool adopted;		      /* the map is there first, and its memory comes of it */
+	bool detached;		      /* the map does not show what is written to the memory later, or may not */
+	bool singular;		      /* private memory, which cannot be mapped a second time */
 	const char *(*missing)(void); /* what this machine lacks for it, or NULL; may itself be NULL */
 	void (*make)(struct backing *backing, unsigned seed, void *place);
 };
@@ -62,8 +62,11 @@ const char *kind_missing(const struct kind *kind);
 /* Lengths are multiples of it. */
 uint64_t kind_unit(const struct kind *kind);
 
-/* A length that is enough for most tests: several units. */
+/* A length that is enough for most tests: several units, or more if the run is about large maps. */
 uint64_t kind_length(const struct kind *kind);
+
+/* Whether kind_length is one for which page tables are moved, not filled anew: some MiB, and not a round number. */
+extern bool kind_large;
 
 /* Whether clients may write through a map of it. */
 bool kind_writable(const struct kind *kind);

@@ -104,7 +104,8 @@ static void use_once(void)
 	struct mr_map *map = NULL;
 
 	if (mr_memory_new_buffer(1, 0, &memory) == 0 &&
-	    mr_map_new(memory, NULL, NULL, MR_MAP_ANYWHERE | MR_MAP_UNIQUE, 0, 0, &map) == 0 && mr_map_redirect(map, NULL, 0, 0) == 0)
+	    mr_map_new(memory, NULL, NULL, MR_MAP_ANYWHERE | MR_MAP_UNIQUE, 0, 0, &map) == 0 &&
+	    mr_map_redirect(map, NULL, 0, 0) == 0)
 		mr_map_redirect(map, memory, 0, 0);
 	mr_map_unref(map);
 	mr_memory_unref(memory);
@@ -162,8 +163,10 @@ static void print_difference(const char *sign, const char *these, const char *th
 
 static void print_differences(const struct holdings *before, const struct holdings *after)
 {
-	fprintf(stderr, "before: %zu mappings, %zu descriptors, %zu threads\n", before->mappings, before->descriptors, before->threads);
-	fprintf(stderr, "after:  %zu mappings, %zu descriptors, %zu threads\n", after->mappings, after->descriptors, after->threads);
+	fprintf(stderr, "before: %zu mappings, %zu descriptors, %zu threads\n", before->mappings, before->descriptors,
+		before->threads);
+	fprintf(stderr, "after:  %zu mappings, %zu descriptors, %zu threads\n", after->mappings, after->descriptors,
+		after->threads);
 	print_difference("-", before->table, after->table);
 	print_difference("+", after->table, before->table);
 }

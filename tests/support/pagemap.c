@@ -9,14 +9,15 @@
 #include "kind.h"
 
 #define PRESENT (UINT64_C(1) << 63)
-#define FRAME ((UINT64_C(1) << 55) - 1)
+#define FRAME	((UINT64_C(1) << 55) - 1)
 
 static uint64_t entry_of(const void *address)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
 	uint64_t entry;
 
-	if (fd < 0 || pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)address / page_size() * sizeof(entry))) != sizeof(entry))
+	if (fd < 0 ||
+	    pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)address / page_size() * sizeof(entry))) != sizeof(entry))
 		abort();
 	close(fd);
 	return entry;

@@ -92,9 +92,8 @@ static int run(const char *pattern, const char *name, const struct CMUnitTest *t
 static bool kind_has(const struct kind *kind, uintptr_t needs)
 {
 	return !((needs & NEED_WRITABLE && !kind_writable(kind)) || (needs & NEED_SEEN && kind->detached) ||
-		 (needs & NEED_DETACHED && !kind->detached) ||
-		 (needs & NEED_OWN && kind->adopted) || (needs & NEED_ADOPTED && !kind->adopted) ||
-		 (needs & NEED_AGAIN && kind->singular));
+		 (needs & NEED_DETACHED && !kind->detached) || (needs & NEED_OWN && kind->adopted) ||
+		 (needs & NEED_ADOPTED && !kind->adopted) || (needs & NEED_AGAIN && kind->singular));
 }
 
 /* The tests that make sense with the kind. */
@@ -119,14 +118,23 @@ int suite_run(int argc, char **argv, const char *name, const struct CMUnitTest *
 	return run(argc > 2 ? argv[2] : NULL, name, tests, count);
 }
 
+static const struct kind *find_kind(const char *name)
+{
+	static const char large[] = "large:";
+	size_t prefix = sizeof(large) - 1;
+
+	kind_large = !strncmp(name, large, prefix);
+	return kind_find(kind_large ? name + prefix : name);
+}
+
 int suite_run_kind(int argc, char **argv, const char *name, const struct CMUnitTest *tests, size_t count)
 {
 	char full_name[128];
 	const char *missing;
 
-	suite_kind = argc > 1 ? kind_find(argv[1]) : NULL;
+	suite_kind = argc > 1 ? find_kind(argv[1]) : NULL;
 	if (!suite_kind) {
-		fprintf(stderr, "usage: %s KIND [PATTERN]; the kinds are:", argv[0]);
+		fprintf(stderr, "usage: %s [large:]KIND [PATTERN]; the kinds are:", argv[0]);
 		for (size_t i = 0; i < kind_count; i++)
 			fprintf(stderr, " %s", kinds[i].name);
 		fprintf(stderr, "\n");
@@ -135,7 +143,7 @@ int suite_run_kind(int argc, char **argv, const char *name, const struct CMUnitT
 	missing = kind_missing(suite_kind);
 	if (missing)
 		return suite_skip(missing);
-	snprintf(full_name, sizeof(full_name), "%s over %s", name, suite_kind->name);
+	snprintf(full_name, sizeof(full_name), "%s over %s%s", name, kind_large ? "large " : "", suite_kind->name);
 	return run_for_kind(argc > 2 ? argv[2] : NULL, full_name, tests, count);
 }
 
@@ -159,8 +167,8 @@ static bool has_sentence(const char *call)
 void suite_check_error(int result, int number, const char *call, const char *file, int line)
 {
 	if (result != -number) {
-		print_error("%s returned %d (%s) instead of %d (%s); mr_error: %s\n", call, result, strerror(abs(result)), -number,
-			    strerror(number), mr_error());
+		print_error("%s returned %d (%s) instead of %d (%s); mr_error: %s\n", call, result, strerror(abs(result)),
+			    -number, strerror(number), mr_error());
 		_fail(file, line);
 	}
 	if (has_sentence(call))

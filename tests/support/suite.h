@@ -2,7 +2,8 @@
 /*
  * How a test program is made: a table of tests, each with a watchdog and a check for leaks around it.
  *
- *	program [KIND [PATTERN]]	KIND: the kind of memory, for programs whose tests run over kinds; "-" for others
+ *	program [KIND [PATTERN]]	KIND: the kind of memory, for programs whose tests run over kinds, or large:KIND for
+ *					larger ones; "-" for other programs
  *					PATTERN: only the tests whose names match, for example '*signal*'
  *
  * Exit status: 0 all passed; 1 some failed; 77 skipped: something that all of them need is missing, and the output says what.
@@ -26,16 +27,19 @@ extern const struct kind *suite_kind;
 
 /* What a kind must have for a test to make sense with it; the others do not run that test. */
 enum need {
-	NEED_WRITABLE = 1,    /* clients may write through the map */
-	NEED_SEEN = 2,	      /* the map shows what is written to the memory, and the other way round */
-	NEED_DETACHED = 32,   /* it does not */
-	NEED_OWN = 4,	      /* the map is not an adopted one */
-	NEED_ADOPTED = 8,     /* it is */
-	NEED_AGAIN = 16,      /* the memory can be mapped once more */
+	NEED_WRITABLE = 1,  /* clients may write through the map */
+	NEED_SEEN = 2,	    /* the map shows what is written to the memory, and the other way round */
+	NEED_DETACHED = 32, /* it does not */
+	NEED_OWN = 4,	    /* the map is not an adopted one */
+	NEED_ADOPTED = 8,   /* it is */
+	NEED_AGAIN = 16,    /* the memory can be mapped once more */
 };
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, suite_begin, suite_end)
-#define TEST_FOR(function, needs) { #function, function, suite_begin, suite_end, (void *)(uintptr_t)(needs) }
+#define TEST_FOR(function, needs)                                                                                              \
+	{                                                                                                                      \
+#function, function, suite_begin, suite_end, (void *)(uintptr_t)(needs)                                        \
+	}
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 int suite_begin(void **state);
@@ -57,7 +61,7 @@ const struct mr_features *features(void);
 #define assert_error(call, number) suite_check_error(call, number, #call, __FILE__, __LINE__)
 
 /* The bytes at @address are the pattern @seed from @offset on. */
-#define assert_pattern(address, offset, length, seed) \
+#define assert_pattern(address, offset, length, seed)                                                                          \
 	assert_int_equal(pattern_mismatch(address, offset, length, seed), (uint64_t)(offset) + (uint64_t)(length))
 
 /* The bytes of @memory are the pattern @seed. */

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Every error of the calls that make and use memories. */
+/* Every error of the calls that make memories. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -14,7 +13,6 @@
 #include "pattern.h"
 #include "refused.h"
 #include "scene.h"
-#include "victim.h"
 
 static struct mr_memory *memory;
 
@@ -273,9 +271,12 @@ static void new_ranges_not_mapped(void **state)
 	uint64_t page = page_size();
 	char *address = pages_with_a_gap();
 	struct mr_range ranges[] = { { (uintptr_t)address, page }, { 0, 0 } };
-	const struct mr_range bad[] = { { (uintptr_t)address + 3 * page, page },	 { (uintptr_t)address + 2 * page, page + 1 },
-					{ (uintptr_t)address + 4 * page - 1, page }, { (uintptr_t)address, 5 * page },
-					{ 0, 1 },				 { UINT64_MAX - 8191, 4096 },
+	const struct mr_range bad[] = { { (uintptr_t)address + 3 * page, page },
+					{ (uintptr_t)address + 2 * page, page + 1 },
+					{ (uintptr_t)address + 4 * page - 1, page },
+					{ (uintptr_t)address, 5 * page },
+					{ 0, 1 },
+					{ UINT64_MAX - 8191, 4096 },
 					{ UINT64_MAX - 10, 100 } };
 
 	(void)state;
@@ -415,213 +416,6 @@ static void new_sub_of_wrong_arguments(void **state)
 	mr_memory_unref(whole);
 }
 
-static void copy_past_the_end(void **state)
-{
-	struct mr_memory *whole = buffer(10000, 0);
-	char bytes[4] = { 1, 1, 1, 1 };
-
-	(void)state;
-	assert_refused(mr_memory_read(whole, 9998, bytes, 3), ERANGE);
-	assert_refused(mr_memory_read(whole, 10001, bytes, 0), ERANGE);
-	assert_refused(mr_memory_read(whole, UINT64_MAX, bytes, 2), ERANGE);
-	assert_refused(mr_memory_read(whole, 2, bytes, UINT64_MAX), ERANGE);
-	assert_refused(mr_memory_write(whole, 9998, bytes, 3), ERANGE);
-	assert_refused(mr_memory_write(whole, 10000, bytes, 1), ERANGE);
-	assert_refused(mr_memory_write(whole, UINT64_MAX, bytes, 2), ERANGE);
-	assert_int_equal(bytes[0], 1);
-	assert_int_equal(memory_word(whole, 9992), 0);
-	mr_memory_unref(whole);
-}
-
-static void copy_to_read_only_memory(void **state)
-{
-	struct mr_memory *whole = buffer(100, MR_MEMORY_READ_ONLY);
-	char byte = 1;
-
-	(void)state;
-	assert_refused(mr_memory_write(whole, 0, &byte, 1), EACCES);
-	assert_int_equal(memory_word(whole, 0), 0);
-	mr_memory_unref(whole);
-}
-
-static void copy_with_wrong_arguments(void **state)
-{
-	struct mr_memory *whole = buffer(100, 0);
-	char byte = 1;
-
-	(void)state;
-	assert_refused(mr_memory_read(NULL, 0, &byte, 1), EINVAL);
-	assert_refused(mr_memory_write(NULL, 0, &byte, 1), EINVAL);
-	assert_refused(mr_memory_read(whole, 0, NULL, 1), EINVAL);
-	assert_refused(mr_memory_write(whole, 0, NULL, 1), EINVAL);
-	mr_memory_unref(whole);
-}
-
-/* A buffer that cannot be accessed, wholly or in part. (Where nothing is mapped, the library may map something itself.) */
-static void copy_with_a_buffer_that_is_not_there(void **state)
-{
-	uint64_t page = page_size();
-	char *address = mmap(NULL, 4 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	(void)state;
-	assert_ptr_not_equal(address, MAP_FAILED);
-	assert_int_equal(mprotect(address + 3 * page, page, PROT_NONE), 0);
-	for (size_t i = 0; i < kind_count; i++) {
-		struct sample sample;
-
-		if (kind_missing(&kinds[i]))
-			continue;
-		sample_make(&sample, &kinds[i], kind_length(&kinds[i]), 1);
-		assert_refused(mr_memory_read(sample.memory, 0, address + 3 * page, 8), EFAULT);
-		assert_refused(mr_memory_read(sample.memory, 0, address + 2 * page, 2 * page), EFAULT);
-		if (kind_writable(&kinds[i]))
-			assert_refused(mr_memory_write(sample.memory, 0, address + 3 * page, 8), EFAULT);
-		assert_memory_pattern(sample.memory, 1);
-		sample_free(&sample);
-	}
-	munmap(address, 4 * page);
-}
-
-static void copy_of_a_truncated_file(void **state)
-{
-	int files[] = { memfd_with_pattern(8192, 1), disk_file_with_pattern(8192, 1) };
-
-	(void)state;
-	for (size_t i = 0; i < COUNT(files); i++) {
-		struct mr_memory *made;
-		char byte = 1;
-
-		assert_ok(mr_memory_new_fd(files[i], 0, 8192, 0, &made));
-		assert_int_equal(ftruncate(files[i], 4096), 0);
-		assert_refused(mr_memory_read(made, 4096, &byte, 1), EFAULT);
-		assert_refused(mr_memory_write(made, 5000, &byte, 1), EFAULT);
-		assert_ok(mr_memory_read(made, 4095, &byte, 1));
-		mr_memory_unref(made);
-		close(files[i]);
-	}
-}
-
-static void complete_without_prepare(void **state)
-{
-	struct mr_memory *whole = buffer(100, 0);
-
-	(void)state;
-	assert_refused(mr_memory_complete(whole), EINVAL);
-	assert_refused(mr_memory_complete(NULL), EINVAL);
-	assert_refused(mr_memory_prepare(NULL), EINVAL);
-	assert_ok(mr_memory_prepare(whole));
-	assert_ok(mr_memory_complete(whole));
-	assert_refused(mr_memory_complete(whole), EINVAL);
-	mr_memory_unref(whole);
-}
-
-/* As an ordinary user who may lock nothing, or little. */
-static int prepare_with_limit(struct child *self, void *argument)
-{
-	const rlim_t allowed = *(const rlim_t *)argument;
-	const struct rlimit limit = { allowed, allowed };
-	struct mr_memory *large, *little;
-
-	(void)self;
-	assert_true(child_drop_privileges());
-	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
-	large = buffer(1 << 20, 0);
-	little = buffer(1 << 14, 0);
-	assert_refused(mr_memory_prepare(large), allowed ? ENOMEM : EPERM);
-	assert_refused(mr_memory_complete(large), EINVAL);
-	if (allowed)
-		assert_ok(mr_memory_prepare(little));
-	else
-		assert_refused(mr_memory_prepare(little), EPERM);
-	return 0;
-}
-
-static void prepare_beyond_the_lock_limit(void **state)
-{
-	rlim_t none = 0, some = 1 << 16;
-
-	(void)state;
-	assert_int_equal(child_run(prepare_with_limit, &none), 0);
-	assert_int_equal(child_run(prepare_with_limit, &some), 0);
-}
-
-/* What was prepared counts against the limit until it is completed. */
-static int prepare_twice(struct child *self, void *argument)
-{
-	const struct rlimit limit = { 3 << 15, 3 << 15 };
-	struct mr_memory *first, *second;
-
-	(void)self;
-	(void)argument;
-	assert_true(child_drop_privileges());
-	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
-	first = buffer(1 << 16, 0);
-	second = buffer(1 << 16, 0);
-	assert_ok(mr_memory_prepare(first));
-	assert_refused(mr_memory_prepare(second), ENOMEM);
-	assert_ok(mr_memory_complete(first));
-	assert_ok(mr_memory_prepare(second));
-	assert_ok(mr_memory_complete(second));
-	return 0;
-}
-
-static void prepare_counts_against_the_lock_limit(void **state)
-{
-	(void)state;
-	assert_int_equal(child_run(prepare_twice, NULL), 0);
-}
-
-static void physical_segment_of_wrong_arguments(void **state)
-{
-	struct mr_memory *whole = buffer(10000, 0);
-	uint64_t address = 1, length = 2;
-
-	(void)state;
-	assert_ok(mr_memory_prepare(whole));
-	assert_refused(mr_memory_physical_segment(NULL, 0, &address, &length), EINVAL);
-	assert_refused(mr_memory_physical_segment(whole, 0, NULL, &length), EINVAL);
-	assert_refused(mr_memory_physical_segment(whole, 0, &address, NULL), EINVAL);
-	assert_refused(mr_memory_physical_segment(whole, 10000, &address, &length), ERANGE);
-	assert_refused(mr_memory_physical_segment(whole, UINT64_MAX, &address, &length), ERANGE);
-	assert_int_equal(address, 1);
-	assert_int_equal(length, 2);
-	mr_memory_unref(whole);
-}
-
-static void physical_segment_of_what_is_not_resident(void **state)
-{
-	struct mr_memory *whole = buffer(10000, 0);
-	uint64_t address = 1, length = 2;
-
-	(void)state;
-	assert_refused(mr_memory_physical_segment(whole, 0, &address, &length), features()->frame_numbers ? ENODATA : EPERM);
-	assert_int_equal(address, 1);
-	assert_int_equal(length, 2);
-	mr_memory_unref(whole);
-}
-
-static int ask_without_privileges(struct child *self, void *argument)
-{
-	uint64_t address = 1, length = 2;
-	struct mr_memory *whole;
-
-	(void)self;
-	(void)argument;
-	assert_true(child_drop_privileges());
-	whole = buffer(10000, 0);
-	assert_ok(mr_memory_prepare(whole));
-	assert_refused(mr_memory_physical_segment(whole, 0, &address, &length), EPERM);
-	assert_int_equal(address, 1);
-	assert_int_equal(length, 2);
-	return 0;
-}
-
-static void physical_segment_hidden_by_the_system(void **state)
-{
-	(void)state;
-	assert_int_equal(child_run(ask_without_privileges, NULL), 0);
-}
-
 /* The out parameter of all tests here is one that must never be written. */
 #define REFUSED(function) cmocka_unit_test_setup_teardown(function, untouched, still_untouched)
 
@@ -656,22 +450,11 @@ static const struct CMUnitTest tests[] = {
 	REFUSED(new_multi_of_too_many_bytes),
 	REFUSED(new_sub_past_the_end),
 	REFUSED(new_sub_of_wrong_arguments),
-	REFUSED(copy_past_the_end),
-	REFUSED(copy_to_read_only_memory),
-	REFUSED(copy_with_wrong_arguments),
-	REFUSED(copy_with_a_buffer_that_is_not_there),
-	REFUSED(copy_of_a_truncated_file),
-	REFUSED(complete_without_prepare),
-	REFUSED(prepare_beyond_the_lock_limit),
-	REFUSED(prepare_counts_against_the_lock_limit),
-	REFUSED(physical_segment_of_wrong_arguments),
-	REFUSED(physical_segment_of_what_is_not_resident),
-	REFUSED(physical_segment_hidden_by_the_system),
 };
 
 int main(int argc, char **argv)
 {
 	if (!features()->blocking)
 		return suite_skip("userfaultfd");
-	return suite_run(argc, argv, "errors of memories", tests, COUNT(tests));
+	return suite_run(argc, argv, "errors of making memories", tests, COUNT(tests));
 }
