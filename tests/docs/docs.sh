@@ -3,6 +3,7 @@
 # The documents say what is there: the README's example is the one that is compiled and run, links lead somewhere, verbs of ./run
 # exist, every public function and error number has its place in a man page.
 #   docs.sh SOURCE
+# shellcheck disable=SC2013 # names are words
 set -u
 cd "$1" || exit 1
 place=$(mktemp -d)
