@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 
 #include "error.h"
 #include "physical.h"
@@ -16,6 +17,9 @@
 	(MR_MAP_ANYWHERE | MR_MAP_OVERWRITE | MR_MAP_READ_ONLY | MR_MAP_UNIQUE | MR_MAP_REFERENCE | MR_MAP_PREFAULT |          \
 	 MR_MAP_COPY_ON_WRITE | MR_MAP_CACHE_MASK)
 #define ACCESS (MR_MAP_READ_ONLY | MR_MAP_COPY_ON_WRITE)
+
+/* Tries to let go of a range for good. */
+#define PATIENCE 1000
 
 int map_check(const struct mr_map *map)
 {
@@ -445,10 +449,23 @@ int mr_map_new(struct mr_memory *memory, struct mr_task *task, void *address, ui
 	return options & MR_MAP_UNIQUE ? make(&request, ret_map) : make_shareable(&request, ret_map);
 }
 
+/* Whether the range has a part of the stack that the calling thread runs on. */
+static bool has_own_stack(uintptr_t address, uint64_t length)
+{
+	pthread_attr_t attributes;
+	void *stack = NULL;
+	size_t size = 0;
+
+	if (pthread_getattr_np(pthread_self(), &attributes))
+		return false;
+	pthread_attr_getstack(&attributes, &stack, &size);
+	pthread_attr_destroy(&attributes);
+	return address < (uintptr_t)stack + size && (uintptr_t)stack < address + length;
+}
+
 static int check_adoption(uintptr_t address, uint64_t length, uint32_t options)
 {
 	uint64_t page = sys_page_size();
-	uintptr_t stack = (uintptr_t)__builtin_frame_address(0);
 
 	if (options & ~(MR_MAP_UNIQUE | MR_MAP_STATIC))
 		return fail(-EINVAL, "options %#" PRIx32 " have other bits than MR_MAP_UNIQUE and MR_MAP_STATIC", options);
@@ -456,7 +473,7 @@ static int check_adoption(uintptr_t address, uint64_t length, uint32_t options)
 		return fail(-EINVAL, "length is 0; a map has at least one byte");
 	if (address > UINTPTR_MAX - page || length > UINTPTR_MAX - page - address)
 		return fail(-EINVAL, "the range of %" PRIu64 " bytes at %#" PRIxPTR " wraps around", length, address);
-	if (stack >= address && stack - address < length)
+	if (has_own_stack(address, length))
 		return fail(-EOPNOTSUPP,
 			    "the range of %" PRIu64 " bytes at %#" PRIxPTR " holds the stack of the calling thread", length,
 			    address);
@@ -602,14 +619,28 @@ static void abandon(struct mr_map *map)
 	map->link = NULL;
 }
 
+/*
+ * Letting go of a blocked adopted range moves its bytes back, which can fail while other threads use up the mappings that the process
+ * may have. False: it does not come to pass; then the range and its bytes are better kept, blocked, than lost.
+ */
+static bool unmap_at_last(struct mr_map *map)
+{
+	for (unsigned tries = PATIENCE; tries; tries--) {
+		if (!unmap(map))
+			return true;
+		sched_yield();
+	}
+	return false;
+}
+
 struct mr_map *mr_map_unref(struct mr_map *map)
 {
 	if (!map || atomic_fetch_sub_explicit(&map->references, 1, memory_order_acq_rel) != 1)
 		return NULL;
 	if (map->generation != process_generation())
 		abandon(map);
-	else if (map->mapped)
-		unmap(map);
+	else if (map->mapped && !unmap_at_last(map))
+		return NULL;
 	destroy(map);
 	return NULL;
 }
