@@ -1,21 +1,54 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# The libraries define the functions that the public headers declare, and no other global symbol; the shared one needs libc alone.
-#   symbols.sh INCLUDE SHARED STATIC
+# The libraries define the functions that the public headers declare, and show no other name.
+#   symbols.sh CC INCLUDE SHARED STATIC
 set -eu
+cc=$1 include=$2 shared=$3 static=$4
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
+failed=0
 
-cat "$1"/memredirect/*.h | grep -v '^ \*' | grep -oE '\bmr_[a-z_]+\(' | tr -d '(' | sort -u >"$place/declared"
-nm -D --defined-only "$2" | awk '$2 == "T" { sub(/@.*/, "", $3); print $3 }' | sort -u >"$place/shared"
-nm -g --defined-only "$3" | awk 'NF == 3 { print $3 }' | grep -v '^__odr_asan' | sort -u >"$place/static"
-for library in shared static; do
-	diff "$place/declared" "$place/$library" || { echo "the $library library does not define just what is declared" >&2; exit 1; }
-done
-[ -s "$place/declared" ]
+# Names in two lists have to be the same: same WHAT EXPECTED FOUND
+same() {
+	if diff "$2" "$3" >"$place/difference"; then
+		echo "ok: $1"
+		return
+	fi
+	echo "failed: $1 (<: declared, >: found)"
+	cat "$place/difference"
+	failed=1
+}
 
-readelf -d "$2" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' >"$place/needed"
-if grep -vE '^(libc\.so|ld-linux|lib[atu]*san\.so|libm\.so)' "$place/needed"; then
-	echo "the shared library needs more than libc" >&2
-	exit 1
+# The preprocessor takes the comments away, which name functions too.
+printf '#include <memredirect.h>\n' | "$cc" -E -P -I "$include" -x c - |
+	grep -oE '\<mr_[a-z0-9_]+ *\(' | tr -d ' (' | sort -u >"$place/declared"
+[ "$(wc -l <"$place/declared")" -ge 20 ] || { echo "the headers declare too little to be true"; exit 1; }
+
+nm -D --defined-only --format=posix "$shared" >"$place/dynamic"
+sed 's/$/@@MEMREDIRECT_0.1/' "$place/declared" >"$place/versioned"
+awk '$2 != "A" { print $1 }' "$place/dynamic" | sort >"$place/exported"
+same "the shared library exports what is declared, with its version" "$place/versioned" "$place/exported"
+
+awk '$2 == "A" { print $1 }' "$place/dynamic" >"$place/nodes"
+echo MEMREDIRECT_0.1 >"$place/releases"
+same "the shared library has one version" "$place/releases" "$place/nodes"
+
+nm -g --defined-only --format=posix "$static" | awk 'NF > 1 { print $1 }' | sort >"$place/global"
+same "the static library shows what is declared" "$place/declared" "$place/global"
+
+# __tls_get_addr, which is part of the C library, lives in the dynamic linker.
+readelf -d "$shared" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | grep -v '^ld-linux' >"$place/needed"
+echo libc.so.6 >"$place/libc"
+same "the shared library needs the C library alone" "$place/libc" "$place/needed"
+
+readelf -d "$shared" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p' >"$place/soname"
+echo libmemredirect.so.0 >"$place/name"
+same "the shared library's name has its version" "$place/name" "$place/soname"
+
+if readelf -d "$shared" | grep -q 'FLAGS_1.*NODELETE'; then
+	echo "ok: dlclose leaves the library, whose thread may be running, where it is"
+else
+	echo "failed: the shared library is not linked with -z nodelete"
+	failed=1
 fi
+exit $failed
