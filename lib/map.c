@@ -510,7 +510,8 @@ static int adopt(struct mr_map *map)
 	map->view = (struct view){ .base = map->start,
 				   .span = map->span,
 				   .lead = map->address - map->start,
-				   .access = map->options & MR_MAP_READ_ONLY };
+				   .access = map->options & MR_MAP_READ_ONLY,
+				   .adopted = true };
 	return 0;
 }
 
@@ -551,7 +552,7 @@ int mr_map_adopt(struct mr_task *task, void *address, uint64_t length, uint32_t 
 
 bool map_keeps_adopted(const struct mr_map *map)
 {
-	return atomic_load(&map->memory)->parked && map->view.keeps;
+	return map->view.adopted && map->view.keeps;
 }
 
 /* Take the range out of the address space. With the lock held. */

@@ -96,7 +96,7 @@ static int refresh(struct mr_map *map)
 	struct view now = map->view;
 	int error;
 
-	if (!atomic_load(&map->memory)->parked || map->blocked)
+	if (!map->view.adopted || map->blocked)
 		return 0;
 	error = view_of_range(&now, map->memory, map->start, map->span);
 	if (error)
@@ -165,7 +165,7 @@ static int take_parked(struct redirect *redirect)
 	const struct mr_map *map = redirect->map;
 
 	registry_lock();
-	if (backing->parked && backing->away && backing->parked->span == map->span &&
+	if (backing->parked && backing->away && !redirect->offset && backing->parked->span == map->span &&
 	    backing->parked->lead == map->address - map->start) {
 		redirect->next = *backing->parked;
 		redirect->unparked = true;
@@ -292,7 +292,7 @@ static void note(struct redirect *redirect)
 	map->offset = redirect->offset;
 	map->options = (map->options & ~MODE) | (redirect->options & MODE);
 	map->blocked = false;
-	if (redirect->old_memory->parked)
+	if (redirect->old.adopted)
 		park(redirect->old_memory, &redirect->old);
 }
 
@@ -343,8 +343,8 @@ static bool changes_access_only(const struct redirect *redirect)
 {
 	const struct mr_map *map = redirect->map;
 
-	return redirect->backing == map->memory && redirect->backing->parked && redirect->offset == map->offset &&
-	       !((map->options | redirect->options) & MR_MAP_COPY_ON_WRITE);
+	return redirect->backing == map->memory && map->view.adopted && redirect->offset == map->offset &&
+	       !(redirect->options & MR_MAP_COPY_ON_WRITE);
 }
 
 static int go(struct redirect *redirect)

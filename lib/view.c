@@ -241,7 +241,9 @@ int view_of_range(struct view *view, const struct mr_memory *memory, uintptr_t s
 	uint32_t access = view->access;
 	int error = regions_each(start, start + span, count_region, &survey);
 
-	*view = (struct view){ .base = start, .span = span, .lead = lead, .align = sys_page_size(), .access = access };
+	*view = (struct view){
+		.base = start, .span = span, .lead = lead, .align = sys_page_size(), .access = access, .adopted = true
+	};
 	if (!error)
 		error = allocate(view, survey.room);
 	if (!error)

@@ -38,6 +38,7 @@ struct view {
 	uint64_t phase;
 	uint32_t access; /* MR_MAP_READ_ONLY, MR_MAP_COPY_ON_WRITE */
 	bool keeps;	 /* some segment does */
+	bool adopted;	 /* the mappings are an adopted memory, not made to show one: they are parked, not discarded */
 	size_t count;
 	struct segment *segments;
 };
