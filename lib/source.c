@@ -328,6 +328,16 @@ static int copy_little(const struct source *source, uint64_t offset, void *buffe
 	return error;
 }
 
+/* A map may show the memory read-only: that is the map's access, not the memory's. */
+static int write_private(uintptr_t address, void *buffer, uint64_t length)
+{
+	int error = copy(address, buffer, length, true, false);
+
+	if (error != -EFAULT || sys_copy_to_protected(address, buffer, length) != (ssize_t)length)
+		return error;
+	return 0;
+}
+
 /*
  * Private bytes stay where they are while the lock is held, shared. The caller's buffer is not touched under it: it may lie in
  * a map that is blocked, whose release would wait for the lock.
@@ -346,8 +356,10 @@ static int copy_private(struct source *source, uint64_t offset, void *buffer, ui
 			break;
 		pthread_rwlock_rdlock(&sources.lock);
 		address = source->address;
-		if (address)
-			error = copy(address + offset, bounce, part, write, false);
+		if (address && write)
+			error = write_private(address + offset, bounce, part);
+		else if (address)
+			error = copy(address + offset, bounce, part, false, false);
 		pthread_rwlock_unlock(&sources.lock);
 		if (!address)
 			return fail(-EFAULT, "the private memory that was at this place has been unmapped or torn apart");

@@ -280,6 +280,23 @@ ssize_t sys_copy_to(uintptr_t to, const void *from, size_t length)
 	return got < 0 ? -errno : got;
 }
 
+ssize_t sys_copy_to_protected(uintptr_t to, const void *from, size_t length)
+{
+	ssize_t done;
+	int fd;
+
+	if (injected())
+		return -ENOMEM;
+	fd = outcome(syscall(SYS_openat, AT_FDCWD, "/proc/self/mem", O_RDWR | O_CLOEXEC, 0));
+	if (fd < 0)
+		return fd;
+	done = syscall(SYS_pwrite64, fd, from, length, to);
+	if (done < 0)
+		done = -errno;
+	sys_close(fd);
+	return done;
+}
+
 int sys_userfaultfd(int flags)
 {
 	return injected() ? -EMFILE : outcome(syscall(SYS_userfaultfd, flags));

@@ -97,6 +97,9 @@ int sys_poll(int first, int second);
 ssize_t sys_copy_from(void *to, uintptr_t from, size_t length);
 ssize_t sys_copy_to(uintptr_t to, const void *from, size_t length);
 
+/* The same into private memory that is mapped read-only, as a debugger does it. */
+ssize_t sys_copy_to_protected(uintptr_t to, const void *from, size_t length);
+
 /* userfaultfd: the three ways to one, and what is done with it. */
 int sys_userfaultfd(int flags);
 int sys_userfaultfd_device(int flags);
