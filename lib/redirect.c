@@ -321,6 +321,7 @@ static int show(struct redirect *redirect)
 static int change_access(struct redirect *redirect)
 {
 	struct mr_map *map = redirect->map;
+	bool prefault = redirect->options & MR_MAP_PREFAULT;
 	uint32_t before = map->view.access;
 	int error = refresh(map);
 
@@ -328,7 +329,7 @@ static int change_access(struct redirect *redirect)
 		error = map_check_access(redirect->backing, redirect->options);
 	if (!error)
 		error = view_protect(&map->view, redirect->options & ACCESS);
-	if (!error && redirect->options & MR_MAP_PREFAULT)
+	if (!error && prefault && all_parked(&map->view))
 		error = map->space->populate(&map->view);
 	if (!error && map->blocked)
 		error = map_restore(map);
@@ -343,6 +344,8 @@ static bool changes_access_only(const struct redirect *redirect)
 {
 	const struct mr_map *map = redirect->map;
 
+	if (map->blocked && redirect->options & MR_MAP_PREFAULT && !all_parked(&map->view))
+		return false;
 	return redirect->backing == map->memory && map->view.adopted && redirect->offset == map->offset &&
 	       !(redirect->options & MR_MAP_COPY_ON_WRITE);
 }
