@@ -2,6 +2,8 @@
 /* Bytes that tell where they belong. */
 #include "pattern.h"
 
+#include <string.h>
+
 #include <unistd.h>
 
 #include <memredirect.h>
@@ -22,6 +24,20 @@ static uint8_t pattern_byte(unsigned seed, uint64_t offset)
 }
 
 /* Words where they are whole, bytes at the ends; words are little-endian, as pattern_byte counts them. */
+/* A word at any address. */
+static void put_word(uint8_t *to, uint64_t word)
+{
+	memcpy(to, &word, sizeof(word));
+}
+
+static uint64_t get_word(const uint8_t *from)
+{
+	uint64_t word;
+
+	memcpy(&word, from, sizeof(word));
+	return word;
+}
+
 void pattern_fill(void *to, uint64_t offset, uint64_t length, unsigned seed)
 {
 	uint8_t *byte = to;
@@ -31,7 +47,7 @@ void pattern_fill(void *to, uint64_t offset, uint64_t length, unsigned seed)
 			*byte++ = pattern_byte(seed, offset++);
 			continue;
 		}
-		*(uint64_t __attribute__((may_alias, aligned(1))) *)byte = pattern_word(seed, offset);
+		put_word(byte, pattern_word(seed, offset));
 		byte += 8;
 		offset += 8;
 	}
@@ -42,8 +58,7 @@ uint64_t pattern_mismatch(const void *from, uint64_t offset, uint64_t length, un
 	const uint8_t *byte = from;
 
 	for (uint64_t end = offset + length; offset < end;) {
-		if (offset % 8 == 0 && end - offset >= 8 &&
-		    *(const uint64_t __attribute__((may_alias, aligned(1))) *)byte == pattern_word(seed, offset)) {
+		if (offset % 8 == 0 && end - offset >= 8 && get_word(byte) == pattern_word(seed, offset)) {
 			byte += 8;
 			offset += 8;
 		} else if (*byte++ != pattern_byte(seed, offset++)) {
