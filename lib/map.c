@@ -522,9 +522,9 @@ int mr_map_adopt(struct mr_task *task, void *address, uint64_t length, uint32_t 
 	int error;
 
 	error_call(__func__);
+	if (!ret_map)
+		return fail(-EINVAL, "ret_map is NULL; it must point to where the map is to be put");
 	error = check_task(task);
-	if (!error && !ret_map)
-		error = fail(-EINVAL, "ret_map is NULL; it must point to where the map is to be put");
 	if (!error)
 		error = check_adoption((uintptr_t)address, length, options);
 	if (error)

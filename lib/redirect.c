@@ -152,31 +152,24 @@ static bool all_parked(const struct view *view)
 	return true;
 }
 
-static int cannot_copy(void)
-{
-	return fail(-EOPNOTSUPP,
-		    "adopted memory cannot be shown MR_MAP_COPY_ON_WRITE: its private pages would have to exist twice");
-}
-
-/* The mappings of an adopted memory that no map shows, if they fit. 0 with redirect->unparked, or not; or an error. */
+/*
+ * The mappings of an adopted memory that no map shows, if they fit: they show the memory itself, never a copy on write. 0 with
+ * redirect->unparked, or not; or an error.
+ */
 static int take_parked(struct redirect *redirect)
 {
 	struct mr_memory *backing = redirect->backing;
 	const struct mr_map *map = redirect->map;
 
 	registry_lock();
-	if (backing->parked && backing->away && !redirect->offset && backing->parked->span == map->span &&
-	    backing->parked->lead == map->address - map->start) {
+	if (backing->parked && backing->away && !(redirect->options & MR_MAP_COPY_ON_WRITE) && !redirect->offset &&
+	    backing->parked->span == map->span && backing->parked->lead == map->address - map->start) {
 		redirect->next = *backing->parked;
 		redirect->unparked = true;
 		backing->away = false;
 	}
 	registry_unlock();
-	if (!redirect->unparked)
-		return 0;
-	if (redirect->options & MR_MAP_COPY_ON_WRITE && redirect->next.keeps)
-		return cannot_copy();
-	return view_protect(&redirect->next, redirect->options & ACCESS);
+	return redirect->unparked ? view_protect(&redirect->next, redirect->options & ACCESS) : 0;
 }
 
 /* Put mappings back where take_parked found them. */

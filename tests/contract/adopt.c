@@ -300,6 +300,33 @@ static void adopted_shared_memory_can_be_mapped_again(void **state)
 	munmap(address, length);
 }
 
+/* The memory as a copy on write of itself: what the map's clients store does not reach it, whatever was shown between. */
+static void adopted_shared_memory_as_its_own_copy(void **state)
+{
+	char *address = map_anonymous(MAP_SHARED, PROT_READ | PROT_WRITE);
+	uint64_t length = PAGES * page_size();
+	struct mr_memory *mine;
+	struct mr_map *map;
+
+	(void)state;
+	assert_ok(mr_map_adopt(NULL, address, length, 0, &map));
+	mine = mr_memory_ref(mr_map_memory(map));
+	assert_ok(mr_map_redirect(map, mine, MR_MAP_READ_ONLY | MR_MAP_COPY_ON_WRITE, 0));
+	for (unsigned round = 0; round < 4; round++) {
+		if (round % 2)
+			assert_ok(mr_map_redirect(map, NULL, 0, 0));
+		assert_ok(mr_map_redirect(map, mine, MR_MAP_COPY_ON_WRITE | (round / 2 ? MR_MAP_CACHE_COPYBACK : 0), 0));
+		assert_pattern(address, 0, length, 1);
+		memset(address, 'x', length);
+		assert_memory_pattern(mine, 1);
+		assert_ok(mr_map_redirect(map, mine, 0, 0));
+		assert_pattern(address, 0, length, 1);
+	}
+	mr_map_unref(map);
+	mr_memory_unref(mine);
+	munmap(address, length);
+}
+
 /* A round trip through several other memories, blocked and not, with what clients stored on the way. */
 static void adopted_private_memory_survives_a_round_trip(void **state)
 {
@@ -386,6 +413,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(adopted_private_memory_outlives_its_map),
 	TEST(adopted_shared_memory_outlives_its_map),
 	TEST(adopted_shared_memory_can_be_mapped_again),
+	TEST(adopted_shared_memory_as_its_own_copy),
 	TEST(adopted_private_memory_survives_a_round_trip),
 	TEST(redirect_C_fetch_waits),
 };
