@@ -3,7 +3,6 @@
 #include "pattern.h"
 
 #include <string.h>
-
 #include <unistd.h>
 
 #include <memredirect.h>
@@ -23,7 +22,6 @@ static uint8_t pattern_byte(unsigned seed, uint64_t offset)
 	return (uint8_t)(pattern_word(seed, offset) >> offset % 8 * 8);
 }
 
-/* Words where they are whole, bytes at the ends; words are little-endian, as pattern_byte counts them. */
 /* A word at any address. */
 static void put_word(uint8_t *to, uint64_t word)
 {
@@ -38,6 +36,7 @@ static uint64_t get_word(const uint8_t *from)
 	return word;
 }
 
+/* Words where they are whole, bytes at the ends; words are little-endian, as pattern_byte counts them. */
 void pattern_fill(void *to, uint64_t offset, uint64_t length, unsigned seed)
 {
 	uint8_t *byte = to;
