@@ -59,6 +59,14 @@ void check_map(struct map *map, bool thorough)
 		check_bytes(map, thorough);
 }
 
+/* Not worth being said. */
+static void require_read(const struct memory *memory, uint8_t *bytes)
+{
+	int result = mr_memory_read(memory->handle, 0, bytes, memory->length);
+
+	require(!result, "memory %td cannot be read: %d (%s)", memory - world.memories, result, mr_error());
+}
+
 static void check_memory(struct memory *memory)
 {
 	uint8_t *bytes = malloc(memory->length);
@@ -67,7 +75,7 @@ static void check_memory(struct memory *memory)
 	require(mr_memory_length(memory->handle) == memory->length, "a memory has another length");
 	require(mr_memory_options(memory->handle) == (memory->read_only ? MR_MEMORY_READ_ONLY : 0),
 		"a memory has other options");
-	expect(mr_memory_read(memory->handle, 0, bytes, memory->length), 0);
+	require_read(memory, bytes);
 	for (uint64_t at = 0, run; at < memory->length; at += run) {
 		uint64_t same;
 

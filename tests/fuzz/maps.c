@@ -443,6 +443,7 @@ static void store(struct map *map)
 
 	if (!can_store(map))
 		return;
+	model_say("store %" PRIu64 " bytes at %" PRIu64 " of map %td\n", count, at, map - world.maps);
 	for (uint64_t i = at; i < map->length && i < at + count; i++) {
 		((volatile uint8_t *)map->address)[i] = value;
 		map_store(map, i, value);
@@ -484,6 +485,7 @@ static void unmap(struct map *map)
 		expect(mr_map_unmap(map->handle), -ENXIO);
 		return;
 	}
+	model_say("unmap map %td\n", map - world.maps);
 	expect(mr_map_unmap(map->handle), 0);
 	lose(map);
 }
@@ -504,6 +506,7 @@ static void end(struct map *map)
 
 static void unref(struct map *map)
 {
+	model_say("unref map %td\n", map - world.maps);
 	require(!mr_map_unref(map->handle), "unref returns something");
 	map->references--;
 	end(map);

@@ -3,6 +3,7 @@
 #include "model.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -265,6 +266,7 @@ static void write_some(void)
 		length = sizeof(bytes);
 	for (uint64_t i = 0; i < length; i++)
 		bytes[i] = (uint8_t)(first + i * 3);
+	model_say("write %" PRIu64 " bytes at %" PRIu64 " of memory %td\n", length, offset, memory - world.memories);
 	expect(mr_memory_write(memory->handle, memory->length, bytes, 1), -ERANGE);
 	expect(mr_memory_write(memory->handle, offset, bytes, length), memory->read_only ? -EACCES : 0);
 	for (uint64_t i = 0; i < length && !memory->read_only; i++)

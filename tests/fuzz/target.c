@@ -35,7 +35,7 @@ static void play(void)
 			act_on_maps();
 		else
 			act_on_memories();
-		check_all(world.steps % 64 == 0);
+		check_all(model_verbose || world.steps % 64 == 0);
 	}
 	check_all(true);
 }
