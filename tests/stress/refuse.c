@@ -28,7 +28,7 @@
 #define READERS 2
 #define WRITERS 2
 
-/* Words at odd places are added to, those at even places stay as they are. */
+/* Words at odd places are added to, each by one writer; those at even places stay as they are. */
 static struct {
 	struct pool pool;
 	struct mr_memory *cut;	   /* of a file that is too short by now */
@@ -55,7 +55,8 @@ static void add_to_words(struct worker *worker, void *argument)
 {
 	(void)argument;
 	while (crowd_goes_on(worker->crowd)) {
-		uint64_t offset = dice_below(&worker->dice, LENGTH / 16) * 16 + 8;
+		uint64_t place = dice_below(&worker->dice, LENGTH / 16 / WRITERS) * WRITERS + worker->index;
+		uint64_t offset = place * 16 + 8;
 
 		__atomic_fetch_add((uint64_t *)(run.pool.address + offset), 1, __ATOMIC_SEQ_CST);
 		worker_count(worker);

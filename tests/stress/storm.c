@@ -149,7 +149,7 @@ static uint64_t word_of(struct showing what, uint64_t offset)
 /* All of them wait, through the rain, and nothing happens. */
 static void check_waiting(const uint64_t *words, struct showing shown)
 {
-	uint64_t enough = run.signals + 2 * CLIENTS;
+	uint64_t enough = __atomic_load_n(&run.signals, __ATOMIC_RELAXED) + 2 * CLIENTS;
 
 	require(wait_waiters(run.pool.map, CLIENTS), "%" PRIu64 " threads wait instead of %d", mr_map_waiters(run.pool.map),
 		CLIENTS);

@@ -4,7 +4,8 @@
 
 #include <sys/mman.h>
 
-#define STACK_BYTES (512 * 1024)
+/* Sanitizers keep most of a mebibyte there. */
+#define STACK_BYTES (2 * 1024 * 1024)
 
 bool thread_start(struct thread *thread, void *(*body)(void *argument), void *argument)
 {
