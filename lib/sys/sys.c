@@ -138,14 +138,15 @@ int sys_madvise(uintptr_t address, uint64_t length, int advice)
 	return result;
 }
 
+/* By number: sanitizers make the libc's functions do nothing. */
 int sys_mlock(uintptr_t address, uint64_t length)
 {
-	return injected() ? -ENOMEM : outcome(mlock((void *)address, length));
+	return injected() ? -ENOMEM : outcome(syscall(SYS_mlock, address, length));
 }
 
 void sys_munlock(uintptr_t address, uint64_t length)
 {
-	munlock((void *)address, length);
+	syscall(SYS_munlock, address, length);
 }
 
 int sys_mincore(uintptr_t address, uint64_t length, unsigned char *ret_resident)

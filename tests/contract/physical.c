@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "pagemap.h"
-#include "sanitizer.h"
 #include "scene.h"
 #include "suite.h"
 
@@ -260,8 +259,6 @@ int main(int argc, char **argv)
 {
 	if (!features()->blocking)
 		return suite_skip("userfaultfd");
-	if (SANITIZED)
-		return suite_skip("mlock(2), which sanitizers make do nothing,");
 	if (features()->frame_numbers)
 		return suite_run_kind(argc, argv, "physical", shown, COUNT(shown));
 	return suite_run_kind(argc, argv, "physical addresses hidden", hidden, COUNT(hidden));

@@ -9,7 +9,6 @@
 #include "kind.h"
 #include "pattern.h"
 #include "refused.h"
-#include "sanitizer.h"
 #include "scene.h"
 
 static struct mr_memory *buffer(uint64_t length, uint32_t options)
@@ -234,11 +233,9 @@ static const struct CMUnitTest tests[] = {
 	TEST(copy_with_a_buffer_that_is_not_there),
 	TEST(copy_of_a_truncated_file),
 	TEST(complete_without_prepare),
-#if !SANITIZED /* with which mlock(2) does nothing */
 	TEST(prepare_beyond_the_lock_limit),
 	TEST(prepare_counts_against_the_lock_limit),
 	TEST(physical_segment_hidden_by_the_system),
-#endif
 	TEST(physical_segment_of_wrong_arguments),
 	TEST(physical_segment_of_what_is_not_resident),
 };

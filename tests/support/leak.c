@@ -215,7 +215,7 @@ char *mapping_lines(const void *address, size_t length)
 	char *lines, *newline;
 	size_t used = 0;
 
-	lines = malloc(read_table() + 1);
+	lines = calloc(read_table() + 1, 2); /* addresses that are cut may be longer */
 	if (!lines)
 		abort();
 	for (const char *line = table; (newline = strchr(line, '\n')); line = newline + 1) {
@@ -223,9 +223,9 @@ char *mapping_lines(const void *address, size_t length)
 			abort();
 		if (from >= end || to <= first)
 			continue;
-		memcpy(lines + used, line, (size_t)(newline - line) + 1);
-		used += (size_t)(newline - line) + 1;
+		line = strchr(line, ' ');
+		used += (size_t)sprintf(lines + used, "%" PRIxPTR "-%" PRIxPTR "%.*s", from > first ? from : first,
+					to < end ? to : end, (int)(newline - line) + 1, line);
 	}
-	lines[used] = '\0';
 	return lines;
 }
