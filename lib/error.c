@@ -31,17 +31,16 @@ static size_t compose(const char *format, va_list arguments)
 	return used < sizeof(sentence) ? used : sizeof(sentence) - 1;
 }
 
-int fail(int error, const char *format, ...)
+void error_note(const char *format, ...)
 {
 	va_list arguments;
 
 	va_start(arguments, format);
 	compose(format, arguments);
 	va_end(arguments);
-	return error;
 }
 
-int fail_system(int error, const char *format, ...)
+void error_note_system(int error, const char *format, ...)
 {
 	va_list arguments;
 	size_t used;
@@ -50,5 +49,4 @@ int fail_system(int error, const char *format, ...)
 	used = compose(format, arguments);
 	va_end(arguments);
 	snprintf(sentence + used, sizeof(sentence) - used, ": %s", strerror(-error));
-	return error;
 }

@@ -9,10 +9,13 @@
  */
 void error_call(const char *function);
 
-/* Note the sentence "function: what." and return @error, a negative errno. */
-int fail(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Note the sentence "function: what."; the value is @error, a negative errno. Macros, so that who reads callers alone sees that. */
+#define fail(error, ...) (error_note(__VA_ARGS__), (error))
 
 /* The same, with the system's words for @error at the end. */
-int fail_system(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#define fail_system(error, ...) (error_note_system(error, __VA_ARGS__), (error))
+
+void error_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void error_note_system(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif
