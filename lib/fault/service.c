@@ -201,7 +201,12 @@ void service_release(void)
 
 int service_watch(uintptr_t start, uint64_t length)
 {
-	return sys_uffd_register(service.uffd, start, length);
+	return sys_uffd_register(service.uffd, start, length, UFFDIO_REGISTER_MODE_MISSING);
+}
+
+int service_watch_cached(uintptr_t start, uint64_t length)
+{
+	return sys_uffd_register(service.uffd, start, length, UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR);
 }
 
 void service_unwatch(uintptr_t start, uint64_t length)

@@ -21,8 +21,12 @@ int service_open_userfaultfd(enum mr_fault_access *ret_how);
 int service_acquire(void);
 void service_release(void);
 
-/* Between acquire and release: let accesses to missing pages of a mapping wait, end that, wake those that wait. */
+/*
+ * Between acquire and release: let accesses to missing pages of a mapping wait, end that, wake those that wait. A mapping of a file
+ * also finds pages in the page cache that it has not in its page table: watch_cached lets those wait, too.
+ */
 int service_watch(uintptr_t start, uint64_t length);
+int service_watch_cached(uintptr_t start, uint64_t length);
 void service_unwatch(uintptr_t start, uint64_t length);
 void service_wake(uintptr_t start, uint64_t length);
 

@@ -7,7 +7,8 @@
  * finds depends on the kind of mapping:
  *
  *   shared    the old bytes again, from the page cache: harmless, until the next mapping is moved over it
- *   private   zeroes, or the file's bytes: never to be seen, so it is watched by a userfaultfd before it is emptied
+ *   private   zeroes, or the file's bytes: never to be seen, so it is watched by a userfaultfd before it is emptied, for missing
+ *             pages, and for pages of the file that are in the page cache (MINOR)
  *
  * A range is blocked by a cover: an empty anonymous mapping that was watched before it was moved there, so that every access to
  * it waits. Any kind of mapping can be covered, those that cannot be watched themselves included. A fork leaves a cover
@@ -271,6 +272,16 @@ static void unwatch_kept(const struct view *view, uintptr_t base, size_t count)
 			service_unwatch(base + view->segments[i].offset, view->segments[i].length);
 }
 
+/* Private mappings of shmem have a page cache behind them; of adopted ones it is not known which they are. */
+static int watch_segment(const struct segment *segment, uintptr_t start)
+{
+	int error = segment->copied ? -EINVAL : service_watch_cached(start, segment->length);
+
+	if (error == -EINVAL && (segment->copied || segment->source->kind == SOURCE_PRIVATE))
+		error = service_watch(start, segment->length);
+	return error;
+}
+
 static int watch_kept(const struct view *view)
 {
 	int error = 0;
@@ -279,7 +290,7 @@ static int watch_kept(const struct view *view)
 		const struct segment *segment = &view->segments[i];
 
 		if (segment->keeps)
-			error = service_watch(view->base + segment->offset, segment->length);
+			error = watch_segment(segment, view->base + segment->offset);
 		if (error) {
 			unwatch_kept(view, view->base, i);
 			return cannot_move(error, view, segment);

@@ -336,9 +336,9 @@ void sys_uffd_unregister(int uffd, uintptr_t start, uint64_t length)
 	ioctl(uffd, UFFDIO_UNREGISTER, &range);
 }
 
-int sys_uffd_register(int uffd, uintptr_t start, uint64_t length)
+int sys_uffd_register(int uffd, uintptr_t start, uint64_t length, uint64_t modes)
 {
-	struct uffdio_register range = { .range = { start, length }, .mode = UFFDIO_REGISTER_MODE_MISSING };
+	struct uffdio_register range = { .range = { start, length }, .mode = modes };
 
 	if (injected())
 		return -ENOMEM;

@@ -104,7 +104,9 @@ ssize_t sys_copy_to_protected(uintptr_t to, const void *from, size_t length);
 int sys_userfaultfd(int flags);
 int sys_userfaultfd_device(int flags);
 int sys_uffd_api(int uffd, uint64_t features, uint64_t *ret_features);
-int sys_uffd_register(int uffd, uintptr_t start, uint64_t length); /* -EINVAL: it cannot be, or has huge pages */
+
+/* Accesses wait, in the modes that are given: UFFDIO_REGISTER_MODE_… -EINVAL it cannot be; for missing pages, also huge pages. */
+int sys_uffd_register(int uffd, uintptr_t start, uint64_t length, uint64_t modes);
 
 /* A thread of the library's, named "memredirect": all signals blocked, on the stack that is given. */
 int sys_thread(void *(*body)(void *), void *stack, size_t size, pthread_t *ret_thread);
