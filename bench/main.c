@@ -18,6 +18,7 @@ int main(int argc, char **argv)
 	bench_maps(quick);
 	bench_block(quick);
 	bench_redirect(quick);
+	bench_copies(quick);
 	results(argv[argc - 1]);
 	return 0;
 }

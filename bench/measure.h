@@ -63,6 +63,7 @@ void results(const char *folder);
 
 /* The figures. @quick: fewer measurements. */
 void bench_redirect(bool quick);
+void bench_copies(bool quick);
 void bench_block(bool quick);
 void bench_resume(bool quick);
 void bench_small(bool quick);

@@ -28,11 +28,12 @@
 
 #define SAMPLES 64
 
-enum kind { REDIRECT, PREFAULT, BLOCK, COPY, MOVE, KIND_COUNT };
+enum kind { REDIRECT, PREFAULT, BLOCK, COPY, MOVE, SNAPSHOT, LIVE_MOVE, KIND_COUNT };
 
 static const char *const kind_names[KIND_COUNT] = {
 	[REDIRECT] = "redirect",	[PREFAULT] = "redirect, prefaulted",	      [BLOCK] = "block, let go",
-	[COPY] = "block, copy, let go", [MOVE] = "block, copy, redirect to the copy",
+	[COPY] = "block, copy, let go", [MOVE] = "block, copy, redirect to the copy", [SNAPSHOT] = "snapshot, live",
+	[LIVE_MOVE] = "move, live",
 };
 
 struct backing {
@@ -53,7 +54,9 @@ struct demo {
 	unsigned contents;
 	struct mr_map *map;
 	char *memory;
-	char *copy; /* where atomic copies go */
+	struct mr_memory *copy_memory; /* where atomic copies go */
+	struct mr_map *copy_map;
+	char *copy;
 	struct oracle oracle;
 	struct clients clients;
 	struct stalls kinds[KIND_COUNT];
@@ -179,14 +182,17 @@ static bool do_block(struct demo *demo)
 	return block(demo) && everyone_waits(demo) && let_go(demo);
 }
 
-/* The copy must be of one content, whole, and have all writes that had been counted before, but for those under way. */
-static void check_copy(struct demo *demo, uint64_t before, uint64_t sum_of_others)
+/*
+ * The copy must be of one content, whole, and have all writes that had been counted before it, and none that was counted later, but
+ * for those under way.
+ */
+static void check_copy(struct demo *demo, uint64_t before, uint64_t after, uint64_t sum_of_others)
 {
 	uint64_t sum = pattern_sum(demo->copy, demo->size) + sum_of_others + demo->overwritten;
 
 	if (pattern_errors(demo->copy, demo->size, demo->backings[demo->shown].content))
 		wrong(demo, "an atomic copy has pages of another content");
-	if (sum < before || sum > before + demo->threads)
+	if (sum < before || sum > after + demo->threads)
 		wrong(demo, "an atomic copy does not have the writes that were counted");
 }
 
@@ -211,7 +217,20 @@ static bool do_copy(struct demo *demo)
 	counted = clients_writes(&demo->clients);
 	if (!let_go(demo))
 		return false;
-	check_copy(demo, counted, others);
+	check_copy(demo, counted, counted, others);
+	return true;
+}
+
+static bool do_snapshot(struct demo *demo)
+{
+	struct mr_copy_opts opts = { .size = sizeof(opts), .into = demo->copy_memory };
+	uint64_t others = sum_of_others(demo), before = clients_writes(&demo->clients);
+	struct mr_memory *copy;
+
+	if (mr_map_snapshot(demo->map, &opts, &copy, NULL))
+		return failed("a snapshot could not be taken");
+	check_copy(demo, before, clients_writes(&demo->clients), others);
+	mr_memory_unref(copy);
 	return true;
 }
 
@@ -227,7 +246,23 @@ static void renew(struct demo *demo, unsigned which, uint64_t sum)
 	pattern_fill(backing->window, demo->size, backing->content);
 }
 
-static bool do_move(struct demo *demo, unsigned to)
+static bool stop_and_copy(struct demo *demo, unsigned to)
+{
+	if (!block(demo))
+		return false;
+	memcpy(demo->backings[to].window, demo->backings[demo->shown].window, demo->size);
+	return redirect(demo, to, 0);
+}
+
+static bool move_live(struct demo *demo, unsigned to)
+{
+	if (mr_map_move(demo->map, demo->backings[to].memory, 0, 0, NULL, NULL))
+		return failed("the map could not be moved");
+	demo->shown = to;
+	return true;
+}
+
+static bool do_move(struct demo *demo, unsigned to, bool (*move)(struct demo *demo, unsigned to))
 {
 	struct backing *from = &demo->backings[demo->shown], *target = &demo->backings[to];
 	unsigned source = demo->shown;
@@ -235,11 +270,8 @@ static bool do_move(struct demo *demo, unsigned to)
 
 	demo->overwritten += pattern_sum(target->window, demo->size);
 	oracle_begin(&demo->oracle);
-	if (!block(demo))
-		return false;
-	memcpy(target->window, from->window, demo->size);
 	target->content = from->content;
-	if (!redirect(demo, to, 0))
+	if (!move(demo, to))
 		return false;
 	oracle_end(&demo->oracle, target->content);
 	sum = pattern_sum(from->window, demo->size);
@@ -280,8 +312,12 @@ static bool operate(struct demo *demo, enum kind kind)
 		return do_block(demo);
 	case COPY:
 		return do_copy(demo);
+	case SNAPSHOT:
+		return do_snapshot(demo);
+	case LIVE_MOVE:
+		return do_move(demo, another(demo, BACKING_COUNT), move_live);
 	default:
-		return do_move(demo, another(demo, BACKING_COUNT));
+		return do_move(demo, another(demo, BACKING_COUNT), stop_and_copy);
 	}
 }
 
@@ -304,7 +340,8 @@ static bool one_round(struct demo *demo, enum kind kind)
 
 static bool work(struct demo *demo, double seconds)
 {
-	static const enum kind order[] = { REDIRECT, PREFAULT, BLOCK, PREFAULT, COPY, REDIRECT, PREFAULT, BLOCK, MOVE };
+	static const enum kind order[] = { REDIRECT, PREFAULT, BLOCK,	  PREFAULT, COPY,     SNAPSHOT,
+					   REDIRECT, PREFAULT, LIVE_MOVE, BLOCK,    PREFAULT, MOVE };
 	uint64_t begin = now(), end = begin + (uint64_t)(seconds * 1e9);
 	unsigned count = sizeof(order) / sizeof(*order);
 
@@ -390,11 +427,10 @@ static bool set_up(struct demo *demo)
 	if (!add_buffer(demo, FIRST, "memory", 0) || !add_buffer(demo, SECOND, "other memory", 0) || !add_file(demo) ||
 	    !add_huge(demo))
 		return false;
-	demo->copy = malloc(demo->size);
-	if (!demo->copy) {
-		complain("there is no memory for copies");
-		return false;
-	}
+	if (mr_memory_new_buffer(demo->size, 0, &demo->copy_memory) ||
+	    mr_map_new(demo->copy_memory, NULL, NULL, MR_MAP_ANYWHERE, 0, 0, &demo->copy_map))
+		return failed("there is no memory for copies");
+	demo->copy = mr_map_address(demo->copy_map);
 	memset(demo->copy, 1, demo->size); /* resident, so that a copy costs copying alone */
 	if (mr_map_new(demo->backings[FIRST].memory, NULL, NULL, MR_MAP_ANYWHERE | MR_MAP_UNIQUE, 0, 0, &demo->map))
 		return failed("the map could not be made");
@@ -414,7 +450,8 @@ static void tear_down(struct demo *demo)
 		mr_map_unref(demo->backings[i].window_map);
 		mr_memory_unref(demo->backings[i].memory);
 	}
-	free(demo->copy);
+	mr_map_unref(demo->copy_map);
+	mr_memory_unref(demo->copy_memory);
 	clients_free(&demo->clients);
 }
 

@@ -59,6 +59,7 @@
 #ifndef MEMREDIRECT_H
 #define MEMREDIRECT_H
 
+#include <memredirect/copy.h>
 #include <memredirect/error.h>
 #include <memredirect/features.h>
 #include <memredirect/map.h>

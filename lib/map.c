@@ -170,6 +170,23 @@ static void withdraw(struct mr_map *map)
 	map->link = NULL;
 }
 
+static void init_lock(pthread_mutex_t *lock)
+{
+	pthread_mutexattr_t attributes;
+
+	pthread_mutexattr_init(&attributes);
+	pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK);
+	pthread_mutex_init(lock, &attributes);
+	pthread_mutexattr_destroy(&attributes);
+}
+
+int map_lock(struct mr_map *map)
+{
+	if (!pthread_mutex_lock(&map->lock))
+		return 0;
+	return fail(-EDEADLK, "this thread is copying the map; the progress function of a copy may not call this for it");
+}
+
 static struct mr_map *allocate(struct mr_memory *memory, uint32_t options, uint64_t offset, uint64_t length)
 {
 	struct mr_map *map = sys_allocate(1, sizeof(*map));
@@ -183,7 +200,7 @@ static struct mr_map *allocate(struct mr_memory *memory, uint32_t options, uint6
 	map->memory = mr_memory_ref(memory);
 	map->offset = offset;
 	map->length = length;
-	pthread_mutex_init(&map->lock, NULL);
+	init_lock(&map->lock);
 	return map;
 }
 
@@ -374,9 +391,10 @@ static int make_inside(struct mr_map *outer, const struct request *request, stru
 static int populate_shared(struct mr_map *map)
 {
 	struct mr_map *whole = map->parent ? map->parent : map;
-	int error;
+	int error = map_lock(whole);
 
-	pthread_mutex_lock(&whole->lock);
+	if (error)
+		return error;
 	error = whole->mapped ? whole->space->populate(&whole->view) : map_unmapped();
 	pthread_mutex_unlock(&whole->lock);
 	return error;
@@ -596,9 +614,10 @@ int mr_map_unmap(struct mr_map *map)
 
 	error_call(__func__);
 	error = map_check(map);
+	if (!error)
+		error = map_lock(map);
 	if (error)
 		return error;
-	pthread_mutex_lock(&map->lock);
 	error = map->mapped && mr_map_address(map) ? unmap(map) : map_unmapped();
 	pthread_mutex_unlock(&map->lock);
 	return error;
@@ -679,18 +698,20 @@ bool mr_map_is_blocked(const struct mr_map *map)
 	return map && map->blocked;
 }
 
-/* The lock keeps the service from being released meanwhile. */
+/* The lock keeps the service from being released meanwhile. A thread that copies the map has it already. */
 uint64_t mr_map_waiters(const struct mr_map *map)
 {
 	struct mr_map *locked = (struct mr_map *)map;
 	uint64_t count = 0;
+	int held;
 
 	if (!map || map->generation != process_generation() || !map->blocked)
 		return 0;
-	pthread_mutex_lock(&locked->lock);
+	held = pthread_mutex_lock(&locked->lock);
 	if (map->blocked)
 		count = map->space->waiters(map->start, map->span);
-	pthread_mutex_unlock(&locked->lock);
+	if (!held)
+		pthread_mutex_unlock(&locked->lock);
 	return count;
 }
 
@@ -719,7 +740,9 @@ static int physical_segment(struct mr_map *map, uint64_t offset, uint64_t *ret_a
 	if (offset >= map->length)
 		return fail(-ERANGE, "offset %" PRIu64 " is past the end of the map, which has %" PRIu64 " bytes", offset,
 			    map->length);
-	pthread_mutex_lock(&whole->lock);
+	error = map_lock(whole);
+	if (error)
+		return error;
 	error = mr_map_address(map) ? find_segment(whole, map, offset, ret_address, ret_length) : map_unmapped();
 	pthread_mutex_unlock(&whole->lock);
 	return error;

@@ -55,10 +55,22 @@ int map_check_access(const struct mr_memory *memory, uint32_t options);
 /* -ENXIO with its sentence. */
 int map_unmapped(void);
 
+/* Take @map->lock. -EDEADLK: the thread has it, from within the progress function of a copy. Makes sentences. */
+int map_lock(struct mr_map *map);
+
 /* Whether @map shows the private bytes of an adopted memory, which must survive whatever it is redirected to. */
 bool map_keeps_adopted(const struct mr_map *map);
 
-/* Put a blocked map's view back and let its waiters go (redirect.c). With the lock held. Makes sentences. */
+/*
+ * Of redirect.c, with the lock held; they make sentences. Find the segments of an adopted range anew; get what blocking and guarding
+ * need; block; put a blocked map's view back and let its waiters go.
+ */
+int map_refresh(struct mr_map *map);
+int map_watch(struct mr_map *map);
+int map_block(struct mr_map *map);
 int map_restore(struct mr_map *map);
+
+/* A redirect or copy that fails leaves no thread and no descriptor behind. @watching: whether it had those before. */
+void map_unwatch(struct mr_map *map, bool watching);
 
 #endif

@@ -179,17 +179,11 @@ static int make_buffer(uint64_t length, uint32_t options, int *ret_fd)
 			   length);
 }
 
-int mr_memory_new_buffer(uint64_t length, uint32_t options, struct mr_memory **ret_memory)
+int memory_new_buffer(uint64_t length, uint32_t options, struct mr_memory **ret_memory)
 {
 	struct mr_memory *memory;
-	int error, fd = -1;
+	int fd = -1, error = new_leaf(options, &memory);
 
-	error_call(__func__);
-	error = check_new(options, ALL_OPTIONS, ret_memory);
-	if (!error)
-		error = check_buffer(length, options);
-	if (!error)
-		error = new_leaf(options, &memory);
 	if (error)
 		return error;
 	error = make_buffer(length, options, &fd);
@@ -199,9 +193,21 @@ int mr_memory_new_buffer(uint64_t length, uint32_t options, struct mr_memory **r
 		destroy(memory);
 		return error;
 	}
+	memory->sources->steady = true;
 	append_piece(memory, memory->sources, 0, length);
 	*ret_memory = memory;
 	return 0;
+}
+
+int mr_memory_new_buffer(uint64_t length, uint32_t options, struct mr_memory **ret_memory)
+{
+	int error;
+
+	error_call(__func__);
+	error = check_new(options, ALL_OPTIONS, ret_memory);
+	if (!error)
+		error = check_buffer(length, options);
+	return error ? error : memory_new_buffer(length, options, ret_memory);
 }
 
 /* Only a regular file has an end that is known. */
@@ -547,7 +553,7 @@ uint32_t mr_memory_options(const struct mr_memory *memory)
 }
 
 /* Copy piece by piece. */
-static int transfer(struct mr_memory *memory, uint64_t offset, void *buffer, uint64_t length, bool write)
+int memory_copy(struct mr_memory *memory, uint64_t offset, void *buffer, uint64_t length, bool write)
 {
 	int error = 0;
 
@@ -583,7 +589,7 @@ int mr_memory_read(struct mr_memory *memory, uint64_t offset, void *buffer, uint
 
 	error_call(__func__);
 	error = check_transfer(memory, offset, buffer, length);
-	return error || !length ? error : transfer(memory, offset, buffer, length, false);
+	return error || !length ? error : memory_copy(memory, offset, buffer, length, false);
 }
 
 int mr_memory_write(struct mr_memory *memory, uint64_t offset, const void *buffer, uint64_t length)
@@ -595,5 +601,44 @@ int mr_memory_write(struct mr_memory *memory, uint64_t offset, const void *buffe
 	if (!error && memory->options & MR_MEMORY_READ_ONLY)
 		error = fail(-EACCES, "the memory is read-only; %" PRIu64 " bytes at offset %" PRIu64 " cannot be written",
 			     length, offset);
-	return error || !length ? error : transfer(memory, offset, (void *)buffer, length, true);
+	return error || !length ? error : memory_copy(memory, offset, (void *)buffer, length, true);
+}
+
+bool memory_is_steady(const struct mr_memory *memory, uint64_t offset, uint64_t length)
+{
+	const struct piece *last = memory_piece(memory, offset + length - 1);
+
+	for (const struct piece *piece = memory_piece(memory, offset); piece <= last; piece++)
+		if (!piece->source->steady)
+			return false;
+	return true;
+}
+
+/* Whether the part of @left that lies in [offset, offset + length) of its memory shares bytes with the same of @right. */
+static bool pieces_overlap(const struct piece *left, uint64_t left_offset, const struct piece *right, uint64_t right_offset,
+			   uint64_t length)
+{
+	uint64_t left_from = left->start > left_offset ? left->start : left_offset;
+	uint64_t left_end = left->start + left->length;
+	uint64_t right_from = right->start > right_offset ? right->start : right_offset;
+	uint64_t right_end = right->start + right->length;
+	uint64_t left_at = left->source_offset + (left_from - left->start);
+	uint64_t right_at = right->source_offset + (right_from - right->start);
+
+	left_end = left_end > left_offset + length ? left_offset + length : left_end;
+	right_end = right_end > right_offset + length ? right_offset + length : right_end;
+	if (left_from >= left_end || right_from >= right_end ||
+	    !source_is_same(left->source, &left_at, right->source, &right_at))
+		return false;
+	return left_at < right_at + (right_end - right_from) && right_at < left_at + (left_end - left_from);
+}
+
+bool memory_overlaps(const struct mr_memory *left, uint64_t left_offset, const struct mr_memory *right, uint64_t right_offset,
+		     uint64_t length)
+{
+	for (size_t i = 0; i < left->piece_count; i++)
+		for (size_t j = 0; j < right->piece_count; j++)
+			if (pieces_overlap(&left->pieces[i], left_offset, &right->pieces[j], right_offset, length))
+				return true;
+	return false;
 }

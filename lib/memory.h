@@ -56,6 +56,19 @@ int memory_check(const struct mr_memory *memory);
 /* 0 if [offset, offset + length) lies in @memory, else -ERANGE. Makes sentences. */
 int memory_range_check(const struct mr_memory *memory, uint64_t offset, uint64_t length);
 
+/* mr_memory_new_buffer, for a call that has another name. */
+int memory_new_buffer(uint64_t length, uint32_t options, struct mr_memory **ret_memory);
+
+/* Copy between the memory and @buffer; the range has been checked. Makes sentences. */
+int memory_copy(struct mr_memory *memory, uint64_t offset, void *buffer, uint64_t length, bool write);
+
+/* Whether nobody but this library can take pages of [offset, offset + length) away, so that plain instructions may copy it. */
+bool memory_is_steady(const struct mr_memory *memory, uint64_t offset, uint64_t length);
+
+/* Whether some byte of the one range is a byte of the other. */
+bool memory_overlaps(const struct mr_memory *left, uint64_t left_offset, const struct mr_memory *right, uint64_t right_offset,
+		     uint64_t length);
+
 /* The piece that holds the byte at @offset, which is in @memory. */
 const struct piece *memory_piece(const struct mr_memory *memory, uint64_t offset);
 

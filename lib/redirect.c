@@ -21,24 +21,13 @@
 #include "error.h"
 #include "map.h"
 #include "process.h"
+#include "redirect.h"
 #include "registry.h"
 #include "space/space.h"
 
 #define ACCESS	(MR_MAP_READ_ONLY | MR_MAP_COPY_ON_WRITE)
 #define MODE	(ACCESS | MR_MAP_CACHE_MASK)
 #define ALLOWED (MODE | MR_MAP_PREFAULT)
-
-/* What is asked for, and what has to be let go of when it has been done. */
-struct redirect {
-	struct mr_map *map;
-	struct mr_memory *backing;
-	uint32_t options;
-	uint64_t offset;
-	struct view next;
-	bool unparked;		      /* `next` was parked with the backing */
-	struct view old;	      /* to be discarded */
-	struct mr_memory *old_memory; /* to be unreferenced */
-};
 
 static int check_state(const struct mr_map *map)
 {
@@ -72,8 +61,15 @@ static int check_target(const struct redirect *redirect)
 	return error;
 }
 
-/* What shut and open need, from the first time on until the map is freed. */
-static int watch(struct mr_map *map)
+int redirect_check(const struct redirect *redirect)
+{
+	int error = check_state(redirect->map);
+
+	return error ? error : check_target(redirect);
+}
+
+/* From the first time on until the map is freed. */
+int map_watch(struct mr_map *map)
 {
 	int error = map->watching ? 0 : map->space->watch();
 
@@ -82,16 +78,16 @@ static int watch(struct mr_map *map)
 	return error;
 }
 
-/* A redirect that fails leaves no thread and no descriptor behind. */
-static void watch_no_more(struct mr_map *map)
+void map_unwatch(struct mr_map *map, bool watching)
 {
-	if (map->watching)
-		map->space->unwatch();
+	if (watching || !map->watching || map->blocked)
+		return;
+	map->space->unwatch();
 	map->watching = false;
 }
 
-/* The segments of an adopted range as they are now: its owner may have changed protections or split mappings since. */
-static int refresh(struct mr_map *map)
+/* The owner of an adopted range may have changed protections or split mappings since. */
+int map_refresh(struct mr_map *map)
 {
 	struct view now = map->view;
 	int error;
@@ -106,12 +102,12 @@ static int refresh(struct mr_map *map)
 	return 0;
 }
 
-static int block(struct mr_map *map)
+int map_block(struct mr_map *map)
 {
-	int error = refresh(map);
+	int error = map_refresh(map);
 
 	if (!error)
-		error = watch(map);
+		error = map_watch(map);
 	if (error)
 		return error;
 	process_gate_enter();
@@ -182,7 +178,7 @@ static void park(struct mr_memory *memory, struct view *view)
 	*view = (struct view){ 0 };
 }
 
-static int plan(struct redirect *redirect)
+int redirect_plan(struct redirect *redirect)
 {
 	const struct mr_map *map = redirect->map;
 	int error = take_parked(redirect);
@@ -195,8 +191,7 @@ static int plan(struct redirect *redirect)
 	return error ? error : map_check_access(redirect->backing, redirect->options);
 }
 
-/* Build the next view aside, populated if that was asked for. */
-static int stage(struct redirect *redirect)
+int redirect_stage(struct redirect *redirect)
 {
 	const struct mr_map *map = redirect->map;
 	int error = redirect->unparked ? 0 : map->space->build_aside(&redirect->next, map->start);
@@ -222,7 +217,7 @@ static int exchange(struct redirect *redirect)
 	return error;
 }
 
-static int commit(struct redirect *redirect)
+static int put_in_place(struct redirect *redirect)
 {
 	struct mr_map *map = redirect->map;
 	const struct space *space = map->space;
@@ -238,20 +233,25 @@ static int commit(struct redirect *redirect)
 	return error;
 }
 
-static int commit_staged(struct redirect *redirect)
+int redirect_commit(struct redirect *redirect)
+{
+	int error;
+
+	process_gate_enter();
+	error = put_in_place(redirect);
+	process_gate_leave();
+	return error;
+}
+
+static int stage_and_commit(struct redirect *redirect)
 {
 	struct mr_map *map = redirect->map;
 	bool waits = !map->blocked && (map_keeps_adopted(map) || !map->space->can_swap(&map->view, &redirect->next));
-	int error = waits ? watch(map) : 0;
+	int error = waits ? map_watch(map) : 0;
 
 	if (!error)
-		error = stage(redirect);
-	if (error)
-		return error;
-	process_gate_enter();
-	error = commit(redirect);
-	process_gate_leave();
-	return error;
+		error = redirect_stage(redirect);
+	return error ? error : redirect_commit(redirect);
 }
 
 static bool can_replace(const struct redirect *redirect)
@@ -273,8 +273,7 @@ static int replace(struct redirect *redirect)
 	return error;
 }
 
-/* The map's state after the address space has been changed. Nothing can fail any more. */
-static void note(struct redirect *redirect)
+void redirect_note(struct redirect *redirect)
 {
 	struct mr_map *map = redirect->map;
 
@@ -289,24 +288,35 @@ static void note(struct redirect *redirect)
 		park(redirect->old_memory, &redirect->old);
 }
 
+void redirect_abandon(struct redirect *redirect)
+{
+	if (redirect->unparked)
+		park(redirect->backing, &redirect->next);
+	else
+		redirect->map->space->discard(&redirect->next);
+}
+
+void redirect_discard(struct redirect *redirect)
+{
+	redirect->map->space->discard(&redirect->old);
+	mr_memory_unref(redirect->old_memory);
+}
+
 /* Redirect to a backing that the map does not show, or not in this way. */
 static int show(struct redirect *redirect)
 {
 	struct mr_map *map = redirect->map;
-	int error = refresh(map);
+	int error = map_refresh(map);
 
 	if (!error)
-		error = plan(redirect);
+		error = redirect_plan(redirect);
 	if (!error)
-		error = can_replace(redirect) ? replace(redirect) : commit_staged(redirect);
+		error = can_replace(redirect) ? replace(redirect) : stage_and_commit(redirect);
 	if (!error) {
-		note(redirect);
+		redirect_note(redirect);
 		return 0;
 	}
-	if (redirect->unparked)
-		park(redirect->backing, &redirect->next);
-	else
-		map->space->discard(&redirect->next);
+	redirect_abandon(redirect);
 	return error;
 }
 
@@ -316,7 +326,7 @@ static int change_access(struct redirect *redirect)
 	struct mr_map *map = redirect->map;
 	bool prefault = redirect->options & MR_MAP_PREFAULT;
 	uint32_t before = map->view.access;
-	int error = refresh(map);
+	int error = map_refresh(map);
 
 	if (!error)
 		error = map_check_access(redirect->backing, redirect->options);
@@ -350,7 +360,7 @@ static int go(struct redirect *redirect)
 	int error;
 
 	if (!redirect->backing)
-		return map->blocked ? 0 : block(map);
+		return map->blocked ? 0 : map_block(map);
 	if (!is_shown(redirect) && changes_access_only(redirect))
 		return change_access(redirect);
 	if (!is_shown(redirect) || (map->blocked && prefault && !all_parked(&map->view)))
@@ -369,19 +379,17 @@ int mr_map_redirect(struct mr_map *map, struct mr_memory *new_backing, uint32_t 
 	error = map_check(map);
 	if (!error && new_backing)
 		error = memory_check(new_backing);
+	if (!error)
+		error = map_lock(map);
 	if (error)
 		return error;
-	pthread_mutex_lock(&map->lock);
 	watching = map->watching;
-	error = check_state(map);
-	if (!error)
-		error = check_target(&redirect);
+	error = redirect_check(&redirect);
 	if (!error)
 		error = go(&redirect);
-	if (error && !watching && !map->blocked)
-		watch_no_more(map);
+	if (error)
+		map_unwatch(map, watching);
 	pthread_mutex_unlock(&map->lock);
-	map->space->discard(&redirect.old);
-	mr_memory_unref(redirect.old_memory);
+	redirect_discard(&redirect);
 	return error;
 }

@@ -135,6 +135,8 @@ int source_take_file(struct source *source, int fd)
 	}
 	*source = (struct source){ .kind = SOURCE_FILE, .fd = fd, .file_kind = kind_of(&status, magic) };
 	source->page_size = source->file_kind == FILE_HUGE ? block : sys_page_size();
+	source->device = status.st_dev;
+	source->inode = status.st_ino;
 	return 0;
 }
 
@@ -392,4 +394,17 @@ int source_read(struct source *source, uint64_t offset, void *buffer, uint64_t l
 int source_write(struct source *source, uint64_t offset, const void *buffer, uint64_t length)
 {
 	return transfer(source, offset, (void *)buffer, length, true);
+}
+
+bool source_is_same(struct source *left, uint64_t *left_at, struct source *right, uint64_t *right_at)
+{
+	if (left->kind != right->kind)
+		return false;
+	if (left->kind == SOURCE_ALIAS)
+		return left == right;
+	if (left->kind == SOURCE_FILE)
+		return left->device == right->device && left->inode == right->inode;
+	*left_at += source_private_address(left);
+	*right_at += source_private_address(right);
+	return true;
 }

@@ -33,7 +33,10 @@ struct source {
 	enum file_kind file_kind;
 	uint64_t page_size; /* of its mappings */
 	int fd;		    /* FILE: owned; else -1 */
-	uint64_t length;    /* ALIAS, PRIVATE: bytes at `address` */
+	uint64_t device;    /* FILE: with the inode, which file it is */
+	uint64_t inode;
+	bool steady;	   /* nobody but this library has the file: its pages stay */
+	uint64_t length;   /* ALIAS, PRIVATE: bytes at `address` */
 	uintptr_t address; /* ALIAS: page aligned, owned. PRIVATE: not owned; 0 when the bytes are gone; by the sources' lock */
 	struct source *next; /* PRIVATE: the list of all, by the sources' lock */
 	struct source **link;
@@ -61,6 +64,12 @@ int source_map(const struct source *source, uint64_t offset, uint64_t length, in
 /* Copy @length bytes at @offset of @source to or from @buffer. Makes sentences. */
 int source_read(struct source *source, uint64_t offset, void *buffer, uint64_t length);
 int source_write(struct source *source, uint64_t offset, const void *buffer, uint64_t length);
+
+/*
+ * Whether the bytes at @left_at and @right_at are in one space of bytes; if so, make both count from the same place. Shared memory
+ * without a descriptor is known by its object alone.
+ */
+bool source_is_same(struct source *left, uint64_t *left_at, struct source *right, uint64_t *right_at);
 
 /* The sources' lock: exclusive while private bytes are on the move, so that nobody looks for them in between. */
 void sources_lock(void);

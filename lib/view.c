@@ -119,6 +119,26 @@ int view_plan(struct view *view, const struct mr_memory *memory, uint64_t offset
 	return error;
 }
 
+bool view_stands_whole(const struct view *view)
+{
+	if (!view->base)
+		return false;
+	for (size_t i = 0; i < view->count; i++)
+		if (!view->segments[i].parked)
+			return false;
+	return true;
+}
+
+int view_copy(struct view *copy, const struct view *view)
+{
+	*copy = *view;
+	copy->base = 0;
+	if (allocate(copy, view->count))
+		return -ENOMEM;
+	memcpy(copy->segments, view->segments, view->count * sizeof(*view->segments));
+	return 0;
+}
+
 void view_forget(struct view *view)
 {
 	sys_free(view->segments);

@@ -59,6 +59,12 @@ int view_fit(struct view *view, uintptr_t start, uint64_t span, uintptr_t addres
 /* Plan the view of what is mapped at [start, start + span) already, of @memory, which was made of it. Makes sentences. */
 int view_of_range(struct view *view, const struct mr_memory *memory, uintptr_t start, uint64_t span);
 
+/* Whether all its mappings are there. */
+bool view_stands_whole(const struct view *view);
+
+/* Plan the same view once more; it is not built. -ENOMEM. Makes sentences. */
+int view_copy(struct view *copy, const struct view *view);
+
 /* Give every segment, wherever the view stands, the protection that @access asks for. Makes sentences. */
 int view_protect(struct view *view, uint32_t access);
 

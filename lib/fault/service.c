@@ -13,14 +13,16 @@
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 
 #include "error.h"
 #include "sys/sys.h"
+#include "worker.h"
 
-#define STACK_SIZE   (UINT64_C(1) << 20)
 #define MOST_WAITERS 65536
 #define FEATURES     (UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_THREAD_ID)
+#define GUARDS	     (UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM)
 
 struct waiter {
 	uint32_t tid;
@@ -36,12 +38,13 @@ static struct {
 	unsigned count;
 	int uffd;
 	int stop; /* an eventfd */
-	pthread_t thread;
-	uintptr_t stack;
+	uint64_t features;
+	struct worker worker;
 
 	pthread_mutex_t notes;
 	struct waiter *waiters; /* MOST_WAITERS, in memory that is touched as far as it is needed */
 	size_t waiting;
+	struct guard *guards;
 } service = { .users = PTHREAD_MUTEX_INITIALIZER, .notes = PTHREAD_MUTEX_INITIALIZER };
 
 int service_open_userfaultfd(enum mr_fault_access *ret_how)
@@ -72,6 +75,32 @@ static void note(uint32_t tid, uintptr_t address)
 		service.waiters[service.waiting++] = (struct waiter){ tid, address };
 }
 
+static bool lies_in(uintptr_t address, uintptr_t start, uint64_t length)
+{
+	return address >= start && address - start < length;
+}
+
+/* Somebody writes to a protected page. If that matters to nobody any more, the page is just being let go, or has been. */
+static void tell_guard(uintptr_t address)
+{
+	for (struct guard *guard = service.guards; guard; guard = guard->next)
+		if (lies_in(address, guard->start, guard->length)) {
+			guard->write(guard, address);
+			return;
+		}
+	sys_uffd_wake(service.uffd, address - address % sys_page_size(), sys_page_size());
+}
+
+static void take(const struct uffd_msg *message)
+{
+	if (message->event != UFFD_EVENT_PAGEFAULT)
+		return;
+	if (message->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP)
+		tell_guard(message->arg.pagefault.address);
+	else
+		note(message->arg.pagefault.feat.ptid, message->arg.pagefault.address);
+}
+
 /* Read and note all there is. With `notes` held. */
 static void drain(void)
 {
@@ -80,8 +109,7 @@ static void drain(void)
 
 	while ((got = sys_read(service.uffd, messages, sizeof(messages))) > 0)
 		for (size_t i = 0; i < (size_t)got / sizeof(*messages); i++)
-			if (messages[i].event == UFFD_EVENT_PAGEFAULT)
-				note(messages[i].arg.pagefault.feat.ptid, messages[i].arg.pagefault.address);
+			take(&messages[i]);
 }
 
 static void *serve(void *argument)
@@ -94,10 +122,26 @@ static void *serve(void *argument)
 	return argument;
 }
 
+/* Agree on the most that this kernel has. A try that is refused leaves the descriptor as it was. */
+static int agree(int uffd)
+{
+	static const uint64_t wishes[] = { FEATURES | GUARDS | UFFD_FEATURE_WP_UNPOPULATED, FEATURES | GUARDS, FEATURES };
+	int error = 0;
+
+	for (size_t i = 0; i < sizeof(wishes) / sizeof(*wishes); i++) {
+		uint64_t has;
+
+		error = sys_uffd_api(uffd, wishes[i], &has);
+		service.features = wishes[i];
+		if (!error)
+			break;
+	}
+	return error;
+}
+
 static int open_uffd(void)
 {
 	enum mr_fault_access how;
-	uint64_t features;
 	int error, uffd = service_open_userfaultfd(&how);
 
 	if (uffd < 0 && (uffd == -EMFILE || uffd == -ENFILE || uffd == -ENOMEM))
@@ -107,25 +151,19 @@ static int open_uffd(void)
 			-EOPNOTSUPP,
 			"a map cannot be blocked here: there is no userfaultfd (%s); `memredirect info` says what enables it",
 			strerror(-uffd));
-	error = sys_uffd_api(uffd, FEATURES, &features);
+	error = agree(uffd);
 	if (!error)
 		return uffd;
 	sys_close(uffd);
 	return fail(-EOPNOTSUPP, "a map cannot be blocked here: this kernel's userfaultfd has no EVENT_REMAP and THREAD_ID");
 }
 
-static int map_memory(uint64_t length, int flags, uintptr_t *ret_address)
+static int map_table(uintptr_t *ret_table)
 {
-	int error = sys_mmap(0, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0, ret_address);
+	int error = sys_mmap(0, MOST_WAITERS * sizeof(struct waiter), PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, ret_table);
 
 	return error ? fail_system(error, "there is no room for the fault service") : 0;
-}
-
-static int start_thread(void)
-{
-	int error = sys_thread(serve, (void *)service.stack, STACK_SIZE, &service.thread);
-
-	return error ? fail_system(error, "the thread of the fault service cannot be started") : 0;
 }
 
 static int start(void)
@@ -140,19 +178,14 @@ static int start(void)
 	error = service.stop < 0 ? fail_system(service.stop, "an eventfd cannot be made") : 0;
 	if (error)
 		goto close_uffd;
-	error = map_memory(MOST_WAITERS * sizeof(struct waiter), MAP_NORESERVE, &table);
+	error = map_table(&table);
 	if (error)
 		goto close_stop;
-	error = map_memory(STACK_SIZE, MAP_STACK | MAP_NORESERVE, &service.stack);
-	if (error)
-		goto unmap_table;
 	service.waiters = (struct waiter *)table;
 	service.waiting = 0;
-	error = start_thread();
+	error = worker_start(&service.worker, serve, NULL);
 	if (!error)
 		return 0;
-	sys_munmap(service.stack, STACK_SIZE);
-unmap_table:
 	sys_munmap(table, MOST_WAITERS * sizeof(struct waiter));
 close_stop:
 	sys_close(service.stop);
@@ -161,9 +194,9 @@ close_uffd:
 	return error;
 }
 
-static void drop_memory(void)
+/* All but the thread. */
+static void drop(void)
 {
-	sys_munmap(service.stack, STACK_SIZE);
 	sys_munmap((uintptr_t)service.waiters, MOST_WAITERS * sizeof(struct waiter));
 	sys_close(service.stop);
 	sys_close(service.uffd);
@@ -174,8 +207,8 @@ static void stop(void)
 	uint64_t one = 1;
 
 	sys_write(service.stop, &one, sizeof(one));
-	pthread_join(service.thread, NULL);
-	drop_memory();
+	worker_join(&service.worker);
+	drop();
 }
 
 int service_acquire(void)
@@ -214,21 +247,81 @@ void service_unwatch(uintptr_t start, uint64_t length)
 	sys_uffd_unregister(service.uffd, start, length);
 }
 
-static bool waits_in(const struct waiter *waiter, uintptr_t start, uint64_t length)
-{
-	return waiter->address >= start && waiter->address - start < length;
-}
-
 void service_wake(uintptr_t start, uint64_t length)
 {
 	sys_uffd_wake(service.uffd, start, length);
 	pthread_mutex_lock(&service.notes);
 	for (size_t i = 0; i < service.waiting;)
-		if (waits_in(&service.waiters[i], start, length))
+		if (lies_in(service.waiters[i].address, start, length))
 			service.waiters[i] = service.waiters[--service.waiting];
 		else
 			i++;
 	pthread_mutex_unlock(&service.notes);
+}
+
+void service_guard_enter(struct guard *guard)
+{
+	pthread_mutex_lock(&service.notes);
+	guard->next = service.guards;
+	service.guards = guard;
+	pthread_mutex_unlock(&service.notes);
+}
+
+void service_guard_leave(struct guard *guard)
+{
+	pthread_mutex_lock(&service.notes);
+	for (struct guard **link = &service.guards; *link; link = &(*link)->next)
+		if (*link == guard) {
+			*link = guard->next;
+			break;
+		}
+	pthread_mutex_unlock(&service.notes);
+}
+
+bool service_protects_holes(void)
+{
+	return service.features & UFFD_FEATURE_WP_UNPOPULATED;
+}
+
+int service_guard(uintptr_t start, uint64_t length)
+{
+	if (!(service.features & UFFD_FEATURE_PAGEFAULT_FLAG_WP))
+		return -EINVAL;
+	return sys_uffd_register(service.uffd, start, length, UFFDIO_REGISTER_MODE_WP);
+}
+
+int service_guard_all(uintptr_t start, uint64_t length, bool cached)
+{
+	uint64_t modes = UFFDIO_REGISTER_MODE_WP | UFFDIO_REGISTER_MODE_MISSING;
+
+	return sys_uffd_register(service.uffd, start, length, cached ? modes | UFFDIO_REGISTER_MODE_MINOR : modes);
+}
+
+/* While others change mappings, the kernel asks to come again. */
+static int protect(uintptr_t start, uint64_t length, bool on)
+{
+	int error;
+
+	while ((error = sys_uffd_protect(service.uffd, start, length, on)) == -EAGAIN)
+		sched_yield();
+	return error;
+}
+
+int service_protect(uintptr_t start, uint64_t length)
+{
+	return protect(start, length, true);
+}
+
+void service_unprotect(uintptr_t start, uint64_t length)
+{
+	protect(start, length, false);
+}
+
+/* The thread that is to read the event may be this very one: it must not wait for that. */
+void service_let(uintptr_t start, uint64_t length)
+{
+	if (sys_uffd_protect(service.uffd, start, length, false))
+		sys_uffd_wake(service.uffd, start, length);
 }
 
 /* A thread that has ended (it left the wait by way of a signal handler) waits no more. */
@@ -239,7 +332,7 @@ uint64_t service_waiters(uintptr_t start, uint64_t length)
 	pthread_mutex_lock(&service.notes);
 	drain();
 	for (size_t i = 0; i < service.waiting; i++)
-		if (waits_in(&service.waiters[i], start, length) && sys_thread_alive(service.waiters[i].tid))
+		if (lies_in(service.waiters[i].address, start, length) && sys_thread_alive(service.waiters[i].tid))
 			count++;
 	pthread_mutex_unlock(&service.notes);
 	return count;
@@ -259,9 +352,12 @@ void service_unlock(void)
 
 void service_reset(void)
 {
-	if (service.count)
-		drop_memory();
+	if (service.count) {
+		worker_forget(&service.worker);
+		drop();
+	}
 	service.count = 0;
+	service.guards = NULL;
 	pthread_mutex_init(&service.users, NULL);
 	pthread_mutex_init(&service.notes, NULL);
 }

@@ -30,6 +30,32 @@ int service_watch_cached(uintptr_t start, uint64_t length);
 void service_unwatch(uintptr_t start, uint64_t length);
 void service_wake(uintptr_t start, uint64_t length);
 
+/*
+ * A range in which it matters who writes. Between enter and leave, @write is called for each write that meets a protected page, by any
+ * thread and under the service's lock, while the writer waits: it may call service_let, and nothing else of this header.
+ */
+struct guard {
+	uintptr_t start;
+	uint64_t length;
+	void (*write)(struct guard *guard, uintptr_t address);
+	struct guard *next;
+};
+
+void service_guard_enter(struct guard *guard);
+void service_guard_leave(struct guard *guard);
+
+/*
+ * Whether pages that were never touched can be protected (6.4 and later); begin to protect a mapping; let it keep out all accesses
+ * that find no page, too (@cached: none in the page table), so that it can be emptied; protect, and let writers go on. service_let may
+ * do nothing but let them try again. -EINVAL: it cannot be.
+ */
+bool service_protects_holes(void);
+int service_guard(uintptr_t start, uint64_t length);
+int service_guard_all(uintptr_t start, uint64_t length, bool cached);
+int service_protect(uintptr_t start, uint64_t length);
+void service_unprotect(uintptr_t start, uint64_t length);
+void service_let(uintptr_t start, uint64_t length);
+
 /* How many threads wait in [start, start + length) now. */
 uint64_t service_waiters(uintptr_t start, uint64_t length);
 

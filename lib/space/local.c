@@ -14,7 +14,7 @@
  * it waits. Any kind of mapping can be covered, those that cannot be watched themselves included. A fork leaves a cover
  * out of the child.
  */
-#include "space/space.h"
+#include "space/local.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -25,14 +25,7 @@
 #include "sys/sys.h"
 #include "view.h"
 
-#define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
-
-/* Up to here, zapping page tables is faster than moving them out of the way. */
-#define SMALL MIB
-
-/* What is unmapped, or populated, in one call, so that others who change or fault in mappings get their turn. */
-#define SLICE (16 * MIB)
 
 /* Tries to place a segment when others have used up the mappings that the process may have. */
 #define PATIENCE 1000
@@ -49,7 +42,7 @@ static int move(uintptr_t from, uint64_t length, uintptr_t to, int flags)
 	return sys_mremap(from, length, length, MREMAP_MAYMOVE | MREMAP_FIXED | flags, to, NULL);
 }
 
-static void local_release(uintptr_t address, uint64_t length)
+void local_release(uintptr_t address, uint64_t length)
 {
 	while (length > SLICE && !sys_munmap(address, SLICE)) { /* fails on a huge page that is larger */
 		address += SLICE;
@@ -160,8 +153,7 @@ static int local_build(struct view *view, uintptr_t base)
 	return error;
 }
 
-/* Where a view of @span that will be moved to @target (0: is used where it is) should stand: page tables move whole. */
-static int reserve_for(const struct view *view, uintptr_t target, uintptr_t *ret_address)
+int local_reserve_for(const struct view *view, uintptr_t target, uintptr_t *ret_address)
 {
 	uint64_t span = view->span;
 	uint64_t align = span >= GIB ? GIB : span >= 2 * MIB ? 2 * MIB : sys_page_size();
@@ -178,14 +170,14 @@ static int reserve_for(const struct view *view, uintptr_t target, uintptr_t *ret
 	return local_reserve(span, align, phase, ret_address);
 }
 
-static int local_build_aside(struct view *view, uintptr_t target)
+int local_build_aside(struct view *view, uintptr_t target)
 {
 	uintptr_t base;
 	int error;
 
 	if (view->count == 1 && view->span < 2 * MIB && view->align <= sys_page_size())
 		return map_segment(view->segments, &view->base);
-	error = reserve_for(view, target, &base);
+	error = local_reserve_for(view, target, &base);
 	if (error)
 		return error;
 	error = local_build(view, base);
@@ -215,7 +207,7 @@ static int populate_segment(const struct view *view, const struct segment *segme
 	return error ? fail_system(error, "%" PRIu64 " bytes of the memory cannot be made resident", segment->length) : 0;
 }
 
-static int local_populate(const struct view *view)
+int local_populate(const struct view *view)
 {
 	int error = 0;
 
@@ -299,11 +291,8 @@ static int watch_kept(const struct view *view)
 	return 0;
 }
 
-/*
- * Undo vacate for the first @count segments, and give @aside back: what is moved out of it is not ours any more. What a client
- * found meanwhile were the old bytes, or it waits.
- */
-static void reoccupy(struct view *view, uintptr_t aside, size_t count)
+/* What a client found meanwhile were the old bytes, or it waits. */
+void local_reoccupy(struct view *view, uintptr_t aside, size_t count)
 {
 	for (size_t i = 0; i < view->count; i++) {
 		struct segment *segment = &view->segments[i];
@@ -326,8 +315,7 @@ static bool can_vacate(const struct segment *segment)
 	       (segment->source && segment->source->page_size == sys_page_size() && segment->source->file_kind != FILE_DEVICE);
 }
 
-/* Move the page tables of @view, which stands at its target, to @aside. On failure, @aside is given back. */
-static int vacate(struct view *view, uintptr_t aside)
+int local_vacate(struct view *view, uintptr_t aside)
 {
 	for (size_t i = 0; i < view->count; i++) {
 		struct segment *segment = &view->segments[i];
@@ -338,7 +326,7 @@ static int vacate(struct view *view, uintptr_t aside)
 			continue;
 		error = move(view->base + segment->offset, segment->length, aside + segment->offset, MREMAP_DONTUNMAP);
 		if (error) {
-			reoccupy(view, aside, i);
+			local_reoccupy(view, aside, i);
 			return cannot_move(error, view, segment);
 		}
 	}
@@ -365,14 +353,14 @@ static void is_gone(struct view *view)
 /* Empty the target into @aside and put the cover over it; on failure, give @aside back. */
 static int vacate_and_cover(struct view *view, uintptr_t aside, uintptr_t cover)
 {
-	int error = vacate(view, aside);
+	int error = local_vacate(view, aside);
 
 	if (error)
 		return error;
 	error = move(cover, view->span, view->base, 0);
 	if (!error)
 		return 0;
-	reoccupy(view, aside, view->count);
+	local_reoccupy(view, aside, view->count);
 	return fail_system(error, "%" PRIu64 " bytes at %#" PRIxPTR " cannot be covered", view->span, view->base);
 }
 
@@ -412,7 +400,7 @@ static int cover_only(struct view *view, uintptr_t cover)
 static int shut_aside(struct view *view, uintptr_t cover)
 {
 	uintptr_t aside;
-	int error = reserve_for(view, view->base, &aside);
+	int error = local_reserve_for(view, view->base, &aside);
 
 	if (error)
 		return error;
@@ -456,7 +444,7 @@ static int place_segment(const struct view *view, const struct segment *segment,
  * one needs no more than the first did, so that it can fail only for what other threads take at this very moment, and for
  * that it waits.
  */
-static int place_all(const struct view *view, uintptr_t target)
+int local_place_all(const struct view *view, uintptr_t target)
 {
 	for (size_t i = 0; i < view->count; i++) {
 		int error = place_segment(view, &view->segments[i], target);
@@ -471,8 +459,7 @@ static int place_all(const struct view *view, uintptr_t target)
 	return 0;
 }
 
-/* After a view has left @aside, what it had reserved there without using it. */
-static void leave(struct view *view, uintptr_t aside)
+void local_leave(struct view *view, uintptr_t aside)
 {
 	for (size_t i = 0; i < view->count; i++) {
 		if (aside && !view->segments[i].parked)
@@ -487,14 +474,14 @@ static int local_place(struct view *view, uintptr_t target)
 
 	if (view->keeps)
 		sources_lock();
-	error = place_all(view, target);
+	error = local_place_all(view, target);
 	if (!error && view->keeps)
 		sources_moved(view->base, view->span, target);
 	if (view->keeps)
 		sources_unlock();
 	if (error)
 		return error;
-	leave(view, view->base);
+	local_leave(view, view->base);
 	view->base = target;
 	return 0;
 }
@@ -505,21 +492,21 @@ static void local_open(uintptr_t target, uint64_t span)
 }
 
 /* Large private memory that may be dropped would be found empty between the two moves; small is zapped by the second one. */
-static bool local_can_swap(const struct view *shown, const struct view *next)
+bool local_can_swap(const struct view *shown, const struct view *next)
 {
 	return next->count == 1 && next->segments->parked && (!shown->keeps || is_small(shown->span));
 }
 
 static int swap_in(struct view *shown, struct view *next, uintptr_t aside)
 {
-	int error = aside ? vacate(shown, aside) : 0;
+	int error = aside ? local_vacate(shown, aside) : 0;
 
 	if (error)
 		return error;
 	error = move(next->base, next->span, shown->base, 0);
 	if (error) {
 		if (aside)
-			reoccupy(shown, aside, shown->count);
+			local_reoccupy(shown, aside, shown->count);
 		return fail_system(error, "%" PRIu64 " bytes cannot be moved to %#" PRIxPTR, next->span, shown->base);
 	}
 	if (shown->keeps)
@@ -529,11 +516,11 @@ static int swap_in(struct view *shown, struct view *next, uintptr_t aside)
 	return 0;
 }
 
-static int local_swap(struct view *shown, struct view *next)
+int local_swap(struct view *shown, struct view *next)
 {
 	bool keeps = shown->keeps || next->keeps;
 	uintptr_t target = shown->base, aside = 0;
-	int error = is_small(shown->span) ? 0 : reserve_for(shown, target, &aside);
+	int error = is_small(shown->span) ? 0 : local_reserve_for(shown, target, &aside);
 
 	if (error)
 		return error;
@@ -569,7 +556,7 @@ static int local_replace(struct view *shown, struct view *next, uintptr_t target
 	return 0;
 }
 
-static void local_discard(struct view *view)
+void local_discard(struct view *view)
 {
 	bytes_lost(view);
 	if (view->base)
@@ -593,6 +580,13 @@ const struct space space_local = {
 	.swap = local_swap,
 	.can_replace = local_can_replace,
 	.replace = local_replace,
+	.raise = local_raise,
+	.lower = local_lower,
+	.hand_over = local_hand_over,
+	.unprotect = local_unprotect,
+	.let = local_let,
+	.protect = local_protect,
+	.wake = local_wake,
 	.discard = local_discard,
 	.release = local_release,
 };

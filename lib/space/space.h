@@ -15,6 +15,12 @@
  *	  -- or, where one call can replace everything without a gap --
  *	  swap    the next view at the target             the old bytes, then the new ones
  *	discard   the old view                            the new bytes
+ *
+ * And of a copy while clients go on:
+ *
+ *	raise     every page write-protected, at once     reads; writes wait until the copier lets the page go
+ *	lower     the same view without protection        all
+ *	hand_over the next view at the target             the new bytes; what waited, too
  */
 #ifndef SPACE_H
 #define SPACE_H
@@ -22,7 +28,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct view;
+#include "fault/service.h"
+#include "view.h"
+
+/* What keeps those who write waiting while a view is copied. */
+struct shield {
+	struct guard guard; /* of the view's range; who is told of writes is the caller's to fill in */
+	struct view *shown; /* the caller's view */
+	struct view
+		twin; /* stands at the target in its stead, if it was faster to protect another view of the same; or nothing */
+	uint64_t stall_ns; /* how long clients were held up by raising it */
+	bool handed_over;
+};
 
 struct space {
 	/* Take a range of addresses that is free: @length bytes at @phase modulo @align. Nobody can access it. */
@@ -66,6 +83,26 @@ struct space {
 	/* Make @next, which is not built, at @target over @shown (NULL: a cover), in one call. Only for what can_replace allows. */
 	bool (*can_replace)(const struct view *shown, const struct view *next);
 	int (*replace)(struct view *shown, struct view *next, uintptr_t target);
+
+	/*
+	 * Protect a view that stands at its target. -EOPNOTSUPP: some page of it cannot be. With what watch gives. hand_over puts @next
+	 * at the target and the shown view aside, and lets go all who wait; it is called within the process's gate, with the sources'
+	 * lock held. lower ends it, in any case, and cannot fail.
+	 */
+	int (*raise)(struct shield *shield, struct view *shown);
+	void (*lower)(struct shield *shield);
+	int (*hand_over)(struct shield *shield, struct view *next);
+
+	/*
+	 * Of a range under the shield: let it be written to again; the same, for whoever is told of writes, which may do nothing but let them
+	 * try again; protect it again.
+	 */
+	void (*unprotect)(const struct shield *shield, uintptr_t start, uint64_t length);
+	void (*let)(const struct shield *shield, uintptr_t start, uint64_t length);
+	int (*protect)(const struct shield *shield, uintptr_t start, uint64_t length);
+
+	/* Wake those who were told of, and left waiting: they are told of again. */
+	void (*wake)(const struct shield *shield);
 
 	/* Unmap @view, wherever it stands, and forget it; large ones in slices, so that nobody waits for long. */
 	void (*discard)(struct view *view);

@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifdef MR_FAULT_INJECTION
@@ -339,15 +340,23 @@ void sys_uffd_unregister(int uffd, uintptr_t start, uint64_t length)
 int sys_uffd_register(int uffd, uintptr_t start, uint64_t length, uint64_t modes)
 {
 	struct uffdio_register range = { .range = { start, length }, .mode = modes };
+	int needed = modes & UFFDIO_REGISTER_MODE_WP ? _UFFDIO_WRITEPROTECT : _UFFDIO_ZEROPAGE;
 
 	if (injected())
 		return -ENOMEM;
 	if (ioctl(uffd, UFFDIO_REGISTER, &range) < 0)
 		return -errno;
-	if (range.ioctls & (UINT64_C(1) << _UFFDIO_ZEROPAGE))
+	if (range.ioctls & UINT64_C(1) << needed)
 		return 0;
 	sys_uffd_unregister(uffd, start, length);
-	return -EINVAL; /* huge pages */
+	return -EINVAL;
+}
+
+int sys_uffd_protect(int uffd, uintptr_t start, uint64_t length, bool protect)
+{
+	struct uffdio_writeprotect range = { { start, length }, protect ? UFFDIO_WRITEPROTECT_MODE_WP : 0 };
+
+	return protect && injected() ? -ENOMEM : outcome(ioctl(uffd, UFFDIO_WRITEPROTECT, &range));
 }
 
 void sys_uffd_wake(int uffd, uintptr_t start, uint64_t length)
@@ -357,7 +366,7 @@ void sys_uffd_wake(int uffd, uintptr_t start, uint64_t length)
 	ioctl(uffd, UFFDIO_WAKE, &range);
 }
 
-int sys_thread(void *(*body)(void *), void *stack, size_t size, pthread_t *ret_thread)
+int sys_thread(void *(*body)(void *), void *argument, void *stack, size_t size, pthread_t *ret_thread)
 {
 	pthread_attr_t attributes;
 	sigset_t all, before;
@@ -370,7 +379,7 @@ int sys_thread(void *(*body)(void *), void *stack, size_t size, pthread_t *ret_t
 	if (!error) {
 		sigfillset(&all);
 		pthread_sigmask(SIG_SETMASK, &all, &before);
-		error = pthread_create(ret_thread, &attributes, body, NULL);
+		error = pthread_create(ret_thread, &attributes, body, argument);
 		pthread_sigmask(SIG_SETMASK, &before, NULL);
 	}
 	pthread_attr_destroy(&attributes);
@@ -382,4 +391,20 @@ int sys_thread(void *(*body)(void *), void *stack, size_t size, pthread_t *ret_t
 bool sys_thread_alive(uint32_t tid)
 {
 	return syscall(SYS_tgkill, getpid(), tid, 0) == 0;
+}
+
+uint64_t sys_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+void sys_sleep(uint64_t nanoseconds)
+{
+	struct timespec left = { (time_t)(nanoseconds / 1000000000), (long)(nanoseconds % 1000000000) };
+
+	while (syscall(SYS_nanosleep, &left, &left) < 0 && errno == EINTR)
+		;
 }

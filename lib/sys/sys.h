@@ -47,6 +47,9 @@
 #ifndef UFFD_FEATURE_MINOR_SHMEM
 #define UFFD_FEATURE_MINOR_SHMEM (1ULL << 10)
 #endif
+#ifndef UFFD_FEATURE_WP_HUGETLBFS_SHMEM
+#define UFFD_FEATURE_WP_HUGETLBFS_SHMEM (1ULL << 12)
+#endif
 #ifndef UFFD_FEATURE_WP_UNPOPULATED
 #define UFFD_FEATURE_WP_UNPOPULATED (1ULL << 13)
 #endif
@@ -105,12 +108,22 @@ int sys_userfaultfd(int flags);
 int sys_userfaultfd_device(int flags);
 int sys_uffd_api(int uffd, uint64_t features, uint64_t *ret_features);
 
-/* Accesses wait, in the modes that are given: UFFDIO_REGISTER_MODE_… -EINVAL it cannot be; for missing pages, also huge pages. */
+/*
+ * Accesses wait, in the modes that are given: UFFDIO_REGISTER_MODE_… -EINVAL it cannot be; for missing pages alone, also huge pages. A
+ * second registration replaces the modes, and leaves protected what is.
+ */
 int sys_uffd_register(int uffd, uintptr_t start, uint64_t length, uint64_t modes);
 
+/* Writes wait, or those that did go on. -EAGAIN: mappings are being changed, and it is done in part. */
+int sys_uffd_protect(int uffd, uintptr_t start, uint64_t length, bool protect);
+
 /* A thread of the library's, named "memredirect": all signals blocked, on the stack that is given. */
-int sys_thread(void *(*body)(void *), void *stack, size_t size, pthread_t *ret_thread);
+int sys_thread(void *(*body)(void *), void *argument, void *stack, size_t size, pthread_t *ret_thread);
 bool sys_thread_alive(uint32_t tid);
+
+/* Nanoseconds of the monotonic clock; let so many go by. */
+uint64_t sys_now(void);
+void sys_sleep(uint64_t nanoseconds);
 
 /* Release. */
 void sys_free(void *memory);
