@@ -308,8 +308,7 @@ void local_reoccupy(struct view *view, uintptr_t aside, size_t count)
 	}
 }
 
-/* Huge pages and devices cannot be emptied in place: they have few entries, or are made anew at no cost. */
-static bool can_vacate(const struct segment *segment)
+bool local_can_vacate(const struct segment *segment)
 {
 	return segment->keeps ||
 	       (segment->source && segment->source->page_size == sys_page_size() && segment->source->file_kind != FILE_DEVICE);
@@ -321,7 +320,7 @@ int local_vacate(struct view *view, uintptr_t aside)
 		struct segment *segment = &view->segments[i];
 		int error;
 
-		segment->parked = can_vacate(segment);
+		segment->parked = local_can_vacate(segment);
 		if (!segment->parked)
 			continue;
 		error = move(view->base + segment->offset, segment->length, aside + segment->offset, MREMAP_DONTUNMAP);

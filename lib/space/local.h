@@ -23,6 +23,9 @@ void local_discard(struct view *view);
 /* Where a view that will be moved to @target (0: is used where it is) should stand: page tables move whole. */
 int local_reserve_for(const struct view *view, uintptr_t target, uintptr_t *ret_address);
 
+/* Huge pages and devices cannot be emptied in place: they have few entries, or are made anew at no cost. */
+bool local_can_vacate(const struct segment *segment);
+
 /*
  * Move the page tables of @view, which stands at its target, to @aside. When it fails, @aside is given back. reoccupy undoes it for the
  * first @count segments, and gives @aside back.

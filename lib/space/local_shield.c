@@ -205,7 +205,7 @@ void local_lower(struct shield *shield)
 	local_discard(&shield->twin);
 }
 
-/* What is emptied must keep out everybody: also those who would find the page in the page cache. Huge pages are not emptied. */
+/* What is emptied must keep out everybody: also those who would find the page in the page cache. */
 static int guard_all_of(const struct segment *segment, uintptr_t start)
 {
 	bool anonymous = segment->copied;
@@ -224,7 +224,7 @@ static int guard_all(const struct view *view)
 		const struct segment *segment = &view->segments[i];
 		uintptr_t start = view->base + segment->offset;
 
-		if (segment->source && segment->source->page_size == sys_page_size())
+		if (local_can_vacate(segment))
 			error = guard_all_of(segment, start);
 		if (error)
 			return cannot_guard(error, start, segment->length);

@@ -363,6 +363,40 @@ static void share_maps_cannot_be_redirected(void **state)
 	free_memory();
 }
 
+/* Maps that are shared can be copied, a part of one too: guarded, stopped, and while clients of the whole go on. */
+static void share_maps_can_be_copied(void **state)
+{
+	uint64_t from = 3 * page + 17, length = 2 * page;
+	struct mr_map *whole, *part;
+
+	(void)state;
+	make_memory();
+	whole = map_with(0, 0, 0);
+	part = map_with(0, from, length);
+	assert_true(lies_in(part, whole, from));
+	for (uint32_t flags = 0; flags <= MR_COPY_STOP; flags++) {
+		struct mr_copy_opts opts = { .size = sizeof(opts), .flags = flags };
+		struct mr_report report = { .size = sizeof(report) };
+		char bytes[2 * 4096];
+		struct mr_memory *copy;
+
+		assert_ok(mr_map_snapshot(part, &opts, &copy, &report));
+		assert_int_equal(report.bytes, length);
+		assert_int_equal(mr_memory_length(copy), length);
+		assert_ok(mr_memory_read(copy, 0, bytes, length < sizeof(bytes) ? length : sizeof(bytes)));
+		assert_pattern(bytes, from, length < sizeof(bytes) ? length : sizeof(bytes), 1);
+		mr_memory_unref(copy);
+		assert_ok(mr_map_snapshot(whole, &opts, &copy, NULL));
+		assert_memory_pattern(copy, 1);
+		mr_memory_unref(copy);
+	}
+	assert_pattern(mr_map_address(whole), 0, PAGES * page, 1);
+	assert_false(mr_map_is_blocked(whole));
+	mr_map_unref(part);
+	mr_map_unref(whole);
+	free_memory();
+}
+
 /* All threads that ask at once get the same pages. */
 static void *ask(void *argument)
 {
@@ -413,6 +447,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(share_reference_makes_nothing),
 	TEST(share_the_last_reference_unmaps),
 	TEST(share_maps_cannot_be_redirected),
+	TEST(share_maps_can_be_copied),
 	TEST(share_between_threads),
 };
 

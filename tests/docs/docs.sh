@@ -52,6 +52,7 @@ numbers() {
 }
 numbers include/memredirect/memory.h doc/man/mr_memory.3.scd
 numbers include/memredirect/map.h doc/man/mr_map.3.scd doc/man/mr_map_redirect.3.scd
+numbers include/memredirect/copy.h doc/man/mr_map_snapshot.3.scd doc/man/mr_map_redirect.3.scd
 numbers include/memredirect/features.h doc/man/mr_features.3.scd
 
 if command -v scdoc >/dev/null; then
