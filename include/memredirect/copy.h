@@ -20,6 +20,8 @@
  *     stopped just then is absent from it, as any blocked one.
  *   - Clients are those who access this map. What others write to the same memory meanwhile (another map of it, another process,
  *     mr_memory_write) keeps its place in that memory, and may or may not be in the copy.
+ *   - What a device writes to pages that the kernel has pinned (O_DIRECT in flight, io_uring fixed buffers, RDMA, VFIO) is noticed by
+ *     nobody: finish such transfers first.
  *   - Cancelled or failed, they leave the map as it was, and every byte of it. What is in the destination is undefined then.
  *   - Without privilege (mr_features: kernel_faults is false), a system call that writes to a guarded page for a client fails with
  *     EFAULT until the page has been copied.
