@@ -385,21 +385,28 @@ static bool predict_redirect(const struct map *map, const struct wish *wish, int
 	return elsewhere + ragged + denied + private <= 1;
 }
 
+/* Something to redirect the map to; false: there is nothing. */
+static bool roll_redirect(const struct map *map, struct wish *wish)
+{
+	*wish = (struct wish){ .memory = memory_pick(), .length = map->length };
+	if (!(map->options & MR_MAP_UNIQUE) || !map->mapped || !wish->memory || wish->memory->length < map->length)
+		return false;
+	wish->options = roll_access(wish->memory);
+	wish->offset = (uint64_t)below(9) * world.unit * PAGE;
+	if (below(4) == 3)
+		wish->offset += (uintptr_t)map->address % PAGE;
+	if (wish->offset > wish->memory->length - map->length)
+		wish->offset = below(2) ? 0 : wish->memory->length - map->length;
+	return true;
+}
+
 static void redirect(struct map *map)
 {
 	uint32_t prefault = below(3) == 2 ? MR_MAP_PREFAULT : 0;
-	struct wish wish = { .memory = memory_pick(), .length = map->length };
+	struct wish wish;
 	int error;
 
-	if (!(map->options & MR_MAP_UNIQUE) || !map->mapped || !wish.memory || wish.memory->length < map->length)
-		return;
-	wish.options = roll_access(wish.memory);
-	wish.offset = (uint64_t)below(9) * world.unit * PAGE;
-	if (below(4) == 3)
-		wish.offset += (uintptr_t)map->address % PAGE;
-	if (wish.offset > wish.memory->length - map->length)
-		wish.offset = below(2) ? 0 : wish.memory->length - map->length;
-	if (!predict_redirect(map, &wish, &error))
+	if (!roll_redirect(map, &wish) || !predict_redirect(map, &wish, &error))
 		return;
 	say(&wish, "redirect map", map - world.maps);
 	expect(mr_map_redirect(map->handle, wish.memory->handle, wish.options | prefault, wish.offset), error);
@@ -408,6 +415,128 @@ static void redirect(struct map *map)
 	map->blocked = false;
 	if (!is_same(map, &wish))
 		change(map, &wish);
+}
+
+/* -- copying -- */
+
+static uint8_t *bytes_of(struct map *map)
+{
+	uint8_t *bytes = malloc(map->length);
+
+	require(bytes, "no memory");
+	for (uint64_t at = 0, run; at < map->length; at += run) {
+		run = map_run(map, at);
+		memcpy(bytes + at, map_byte(map, at), run);
+	}
+	return bytes;
+}
+
+/* Whether two parts of memories, of one length, have a byte in common; @same: besides that they are one part. */
+static bool meet(const struct memory *left, uint64_t left_offset, const struct memory *right, uint64_t right_offset,
+		 uint64_t length, bool same)
+{
+	for (uint64_t i = 0, run; i < length; i += run) {
+		const uint8_t *byte = memory_byte(left, left_offset + i);
+
+		run = memory_run(left, left_offset + i);
+		run = run < length - i ? run : length - i;
+		for (uint64_t j = 0, other; j < length; j += other) {
+			const uint8_t *there = memory_byte(right, right_offset + j);
+
+			other = memory_run(right, right_offset + j);
+			other = other < length - j ? other : length - j;
+			if (byte < there + other && there < byte + run && !(same && i == j))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* Private pages of a file on a disk can be neither guarded nor blocked, and a map that is not unique may have such. */
+static bool is_immovable(struct map *map)
+{
+	const struct map *whole = map_whole(map);
+	uint64_t start = 0;
+
+	if (whole->options & (MR_MAP_UNIQUE | MR_MAP_READ_ONLY) || !(whole->options & MR_MAP_COPY_ON_WRITE))
+		return false;
+	for (size_t i = 0; i < whole->memory->piece_count; i++) {
+		const struct piece *piece = &whole->memory->pieces[i];
+
+		if (piece->leaf->kind == LEAF_DISK && start < whole->offset + whole->length &&
+		    start + piece->length > whole->offset)
+			return true;
+		start += piece->length;
+	}
+	return false;
+}
+
+/* A new memory, with what the map shows. */
+static void snapshot(struct map *map)
+{
+	struct mr_copy_opts opts = { .size = sizeof(opts), .flags = below(4) == 3 ? MR_COPY_STOP : 0 };
+	struct mr_memory *copy = (struct mr_memory *)untouched;
+	struct memory *memory;
+	struct leaf *leaf;
+	uint8_t *bytes;
+
+	if (!map_is_there(map)) {
+		expect(mr_map_snapshot(map->handle, &opts, &copy, NULL), -ENXIO);
+		return;
+	}
+	if (map->memory->references && !map->memory->read_only &&
+	    meet(map->memory, map->offset, map->memory, 0, map->length, false)) {
+		opts.into = map->memory->handle;
+		expect(mr_map_snapshot(map->handle, &opts, &copy, NULL), -EINVAL);
+	}
+	opts.into = NULL;
+	if (is_immovable(map)) {
+		expect(mr_map_snapshot(map->handle, &opts, &copy, NULL), -EOPNOTSUPP);
+		return;
+	}
+	leaf = leaf_new(LEAF_BUFFER, map->pages + 1);
+	memory = leaf ? memory_new(false) : NULL;
+	if (!memory)
+		return;
+	model_say("snapshot of map %td\n", map - world.maps);
+	expect(mr_map_snapshot(map->handle, &opts, &copy, NULL), 0);
+	bytes = bytes_of(map);
+	memcpy(leaf->bytes, bytes, map->length);
+	free(bytes);
+	memory_append(memory, leaf, 0, map->length);
+	memory->handle = copy;
+}
+
+/* Whether the wish is one that a move grants. What a move alone refuses has tests of its own. */
+static bool can_be_moved_to(const struct map *map, const struct wish *wish)
+{
+	const struct memory *memory = wish->memory;
+
+	if (memory->read_only || (wish->options & ACCESS) == ACCESS || (wish->options & ACCESS && memory_is_private(memory)))
+		return false;
+	if (memory == map->memory && wish->offset == map->offset)
+		return false;
+	return !meet(map->memory, map->offset, memory, wish->offset, map->length, false) &&
+	       !meet(memory, wish->offset, memory, wish->offset, map->length, true);
+}
+
+static void move(struct map *map)
+{
+	struct mr_copy_opts opts = { .size = sizeof(opts), .flags = below(4) == 3 ? MR_COPY_STOP : 0 };
+	struct wish wish;
+	uint8_t *bytes;
+	int error;
+
+	if (!roll_redirect(map, &wish) || !predict_redirect(map, &wish, &error) || error || !can_be_moved_to(map, &wish))
+		return;
+	say(&wish, "move map", map - world.maps);
+	bytes = bytes_of(map);
+	expect(mr_map_move(map->handle, wish.memory->handle, wish.offset, wish.options, &opts, NULL), 0);
+	for (uint64_t i = 0; i < map->length; i++)
+		*memory_byte(wish.memory, wish.offset + i) = bytes[i];
+	free(bytes);
+	map->blocked = false;
+	change(map, &wish);
 }
 
 static void block(struct map *map)
@@ -525,9 +654,10 @@ static void ref_or_unref(struct map *map)
 void act_on_maps(void)
 {
 	static void (*const makers[])(void) = { make_anywhere, make_anywhere, make_anywhere, make_at, adopt, make_badly };
-	static void (*const actions[])(struct map * map) = { redirect,	   redirect,	   redirect,	    block, restore,
-							     store,	   store,	   store,	    ask,   unmap,
-							     ref_or_unref, redirect_badly, check_thoroughly };
+	static void (*const actions[])(struct map *
+				       map) = { redirect, redirect, redirect,	  block,	  restore,
+						snapshot, move,	    store,	  store,	  store,
+						ask,	  unmap,    ref_or_unref, redirect_badly, check_thoroughly };
 	struct map *map;
 
 	if (below(4) == 3 || !maps_alive()) {
