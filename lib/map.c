@@ -108,7 +108,7 @@ static bool serves(const struct mr_map *map, const struct request *request)
 {
 	uint32_t mode = ACCESS | MR_MAP_CACHE_MASK;
 
-	if (!map->mapped || (map->options & mode) != (request->options & mode))
+	if (!mr_map_address(map) || (map->options & mode) != (request->options & mode))
 		return false;
 	if (request->offset < map->offset || request->offset - map->offset > map->length ||
 	    request->length > map->length - (request->offset - map->offset))

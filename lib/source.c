@@ -224,6 +224,8 @@ static int open_alias(struct source *source, const struct region *region)
 		.kind = SOURCE_ALIAS, .fd = -1, .page_size = sys_page_size(), .address = address, .length = length
 	};
 	source->file_kind = kind_by_name(region);
+	source->inode = region->inode;
+	source->file_offset = region->offset;
 	return 0;
 }
 
@@ -400,8 +402,11 @@ bool source_is_same(struct source *left, uint64_t *left_at, struct source *right
 {
 	if (left->kind != right->kind)
 		return false;
-	if (left->kind == SOURCE_ALIAS)
-		return left == right;
+	if (left->kind == SOURCE_ALIAS) {
+		*left_at += left->file_offset;
+		*right_at += right->file_offset;
+		return left->inode == right->inode;
+	}
 	if (left->kind == SOURCE_FILE)
 		return left->device == right->device && left->inode == right->inode;
 	*left_at += source_private_address(left);

@@ -31,12 +31,13 @@ enum file_kind {
 struct source {
 	enum source_kind kind;
 	enum file_kind file_kind;
-	uint64_t page_size; /* of its mappings */
-	int fd;		    /* FILE: owned; else -1 */
-	uint64_t device;    /* FILE: with the inode, which file it is */
-	uint64_t inode;
-	bool steady;	   /* nobody but this library has the file: its pages stay */
-	uint64_t length;   /* ALIAS, PRIVATE: bytes at `address` */
+	uint64_t page_size;   /* of its mappings */
+	int fd;		      /* FILE: owned; else -1 */
+	uint64_t device;      /* FILE: with the inode, which file it is */
+	uint64_t inode;	      /* FILE, ALIAS */
+	uint64_t file_offset; /* ALIAS: of its first byte in the file behind it */
+	bool steady;	      /* nobody but this library has the file: its pages stay */
+	uint64_t length;      /* ALIAS, PRIVATE: bytes at `address` */
 	uintptr_t address; /* ALIAS: page aligned, owned. PRIVATE: not owned; 0 when the bytes are gone; by the sources' lock */
 	struct source *next; /* PRIVATE: the list of all, by the sources' lock */
 	struct source **link;
@@ -66,8 +67,7 @@ int source_read(struct source *source, uint64_t offset, void *buffer, uint64_t l
 int source_write(struct source *source, uint64_t offset, const void *buffer, uint64_t length);
 
 /*
- * Whether the bytes at @left_at and @right_at are in one space of bytes; if so, make both count from the same place. Shared memory
- * without a descriptor is known by its object alone.
+ * Whether the bytes at @left_at and @right_at are in one space of bytes; if so, make both count from the same place.
  */
 bool source_is_same(struct source *left, uint64_t *left_at, struct source *right, uint64_t *right_at);
 

@@ -192,6 +192,27 @@ static void share_unmapped_maps_are_not_shared_any_more(void **state)
 	free_memory();
 }
 
+/* A part that has lost its whole is nowhere, and serves nobody. */
+static void share_not_with_parts_of_an_unmapped_whole(void **state)
+{
+	struct mr_map *whole, *part, *later;
+
+	(void)state;
+	make_memory();
+	whole = map_with(0, 0, 0);
+	part = map_with(0, page, 3 * page);
+	assert_ok(mr_map_unmap(whole));
+	assert_null(mr_map_address(part));
+	later = map_with(0, 2 * page, page);
+	assert_ptr_not_equal(later, part);
+	assert_non_null(mr_map_address(later));
+	assert_pattern(mr_map_address(later), 2 * page, page, 1);
+	mr_map_unref(later);
+	mr_map_unref(part);
+	mr_map_unref(whole);
+	free_memory();
+}
+
 /* What cannot serve: other access, another cache mode, copy-on-write, a range that is not inside. */
 static void share_only_what_is_compatible(void **state)
 {
@@ -438,6 +459,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(share_unmap_of_the_whole_takes_its_parts_along),
 	TEST(share_unmap_of_a_part_leaves_the_whole),
 	TEST(share_unmapped_maps_are_not_shared_any_more),
+	TEST(share_not_with_parts_of_an_unmapped_whole),
 	TEST(share_only_what_is_compatible),
 	TEST(share_between_maps_of_the_same_access),
 	TEST(share_not_with_unique_maps),

@@ -175,7 +175,8 @@ static void accept(const struct wish *wish, struct mr_map *handle, bool was_serv
 		return;
 	}
 	require((uintptr_t)map->address % PAGE == memory_lead(map->memory, map->offset),
-		"a map lies elsewhere within its page");
+		"a map lies elsewhere within its page: at %p, for a lead of %" PRIu64, (void *)map->address,
+		memory_lead(map->memory, map->offset));
 	map_show(map);
 }
 
