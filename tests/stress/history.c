@@ -211,6 +211,6 @@ int main(void)
 			written += play(starts[i], &dice, i < guarded);
 	require(run.snapshots + run.moves > 0, "nothing was copied");
 	return stress_end("%" PRIu64 " snapshots, %" PRIu64 " moves, %" PRIu64 " cancelled, %" PRIu64 " forks, %" PRIu64
-			  " numbers",
+			  " stores",
 			  run.snapshots, run.moves, run.cancelled, run.forks, written);
 }
