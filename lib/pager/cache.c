@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: MIT */
+/* The cache of a pager: which blocks are there, which pages are dirty, what goes when there is no room. */
+#include "pager/cache.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "sys/sys.h"
+
+#define WORD 64
+
+/* Waits between tries of a write that fails, and between rounds of the cleaner's while writes do. */
+#define TRIES	    3
+#define FIRST_WAIT  UINT64_C(10000000)
+#define WAIT_FACTOR 10
+#define REST	    UINT64_C(100000000)
+#define LONG_REST   UINT64_C(1000000000)
+
+/* What fails in one go over all that is dirty, before it is given up for now. */
+#define MOST_FAILURES 16
+
+static struct block *at(const struct pager *pager, uint32_t block)
+{
+	return &pager->all[block];
+}
+
+void cache_put(struct pager *pager, uint32_t block, enum block_list list, bool first)
+{
+	struct list *into = &pager->lists[list];
+	struct block *it = at(pager, block);
+
+	it->list = (uint8_t)list;
+	it->previous = first ? NO_BLOCK : into->last;
+	it->next = first ? into->first : NO_BLOCK;
+	if (it->previous != NO_BLOCK)
+		at(pager, it->previous)->next = block;
+	else
+		into->first = block;
+	if (it->next != NO_BLOCK)
+		at(pager, it->next)->previous = block;
+	else
+		into->last = block;
+	into->count++;
+}
+
+void cache_take(struct pager *pager, uint32_t block)
+{
+	struct block *it = at(pager, block);
+	struct list *from = &pager->lists[it->list];
+
+	if (it->list == NOWHERE)
+		return;
+	if (it->previous != NO_BLOCK)
+		at(pager, it->previous)->next = it->next;
+	else
+		from->first = it->next;
+	if (it->next != NO_BLOCK)
+		at(pager, it->next)->previous = it->previous;
+	else
+		from->last = it->previous;
+	from->count--;
+	it->list = NOWHERE;
+}
+
+uint64_t cache_start(const struct pager *pager, uint32_t block)
+{
+	return block * pager->block;
+}
+
+uint64_t cache_length(const struct pager *pager, uint32_t block, uint32_t count)
+{
+	uint64_t left = pager->length - cache_start(pager, block);
+
+	return left < count * pager->block ? left : count * pager->block;
+}
+
+bool cache_is_dirty(const struct pager *pager, uint64_t page)
+{
+	return pager->dirty[page / WORD] >> page % WORD & 1;
+}
+
+/* Whether what is clean or free is about to run out, while something could be written back. */
+static bool is_untidy(const struct pager *pager)
+{
+	uint32_t reserve = pager->most / 8;
+
+	return pager->lists[DIRTY].count &&
+	       (pager->needy || (pager->used > pager->most - reserve && pager->lists[CLEAN].count < reserve));
+}
+
+static void soil_block(struct pager *pager, uint32_t block, uint32_t pages)
+{
+	struct block *it = at(pager, block);
+
+	it->dirty_pages += pages;
+	pager->dirty_pages += pages;
+	if (it->list == CLEAN) {
+		cache_take(pager, block);
+		cache_put(pager, block, DIRTY, false);
+	}
+}
+
+void cache_soil(struct pager *pager, uint64_t page, uint64_t count)
+{
+	for (uint64_t end = page + count; page < end; page++) {
+		uint64_t *word = &pager->dirty[page / WORD], bit = UINT64_C(1) << page % WORD;
+
+		if (*word & bit)
+			continue;
+		*word |= bit;
+		soil_block(pager, (uint32_t)(page / pager->block_pages), 1);
+	}
+	if (is_untidy(pager))
+		pthread_cond_signal(&pager->untidy);
+}
+
+void cache_arrived(struct pager *pager, uint32_t block, bool dirty)
+{
+	at(pager, block)->state = PRESENT;
+	cache_put(pager, block, CLEAN, false);
+	if (dirty)
+		cache_soil(pager, (uint64_t)block * pager->block_pages,
+			   (cache_length(pager, block, 1) + pager->page - 1) / pager->page);
+}
+
+/* No window has a page of it mapped for writing; what is mapped for reading, the kernel takes away. */
+static bool evict(struct pager *pager, uint32_t block)
+{
+	if (sys_punch(pager->fd, cache_start(pager, block), pager->block))
+		return false;
+	cache_take(pager, block);
+	at(pager, block)->state = ABSENT;
+	at(pager, block)->trip = false;
+	pager->used--;
+	return true;
+}
+
+static bool evict_one(struct pager *pager)
+{
+	uint32_t block = pager->lists[CLEAN].first;
+
+	while (block != NO_BLOCK && at(pager, block)->holds)
+		block = at(pager, block)->next;
+	return block != NO_BLOCK && evict(pager, block);
+}
+
+bool cache_take_room(struct pager *pager, uint32_t count)
+{
+	while (pager->used > pager->most - count)
+		if (!evict_one(pager))
+			return false;
+	pager->used += count;
+	if (is_untidy(pager))
+		pthread_cond_signal(&pager->untidy);
+	return true;
+}
+
+/* A try to write back that began before may have failed for other reasons than the next one. */
+int cache_await_room(struct pager *pager)
+{
+	uint64_t attempts = pager->attempts;
+	int error = 0;
+
+	pager->needy++;
+	while (!error && !cache_take_room(pager, 1)) {
+		if (pager->stopping)
+			error = -ESHUTDOWN;
+		else if (pager->stuck && pager->attempts - attempts > 1)
+			error = pager->stuck;
+		else {
+			pthread_cond_signal(&pager->untidy);
+			pthread_cond_wait(&pager->changed, &pager->lock);
+		}
+	}
+	pager->needy--;
+	return error;
+}
+
+/* -- writing back -- */
+
+/* Pages that are being written back. */
+struct run {
+	uint64_t page, count;
+};
+
+static bool can_clean(const struct pager *pager, uint64_t page)
+{
+	const struct block *block = at(pager, (uint32_t)(page / pager->block_pages));
+
+	return cache_is_dirty(pager, page) && block->state == PRESENT && !block->cleaning;
+}
+
+static void each_block(struct pager *pager, const struct run *run, void (*act)(struct pager *pager, uint32_t block))
+{
+	uint32_t last = (uint32_t)((run->page + run->count - 1) / pager->block_pages);
+
+	for (uint32_t block = (uint32_t)(run->page / pager->block_pages); block <= last; block++)
+		act(pager, block);
+}
+
+static void begin_cleaning(struct pager *pager, uint32_t block)
+{
+	cache_take(pager, block);
+	at(pager, block)->cleaning = true;
+}
+
+static void end_cleaning(struct pager *pager, uint32_t block)
+{
+	struct block *it = at(pager, block);
+
+	it->cleaning = false;
+	cache_put(pager, block, it->dirty_pages ? DIRTY : CLEAN, !it->dirty_pages);
+}
+
+static void mark_clean(struct pager *pager, const struct run *run)
+{
+	for (uint64_t page = run->page; page < run->page + run->count; page++) {
+		pager->dirty[page / WORD] &= ~(UINT64_C(1) << page % WORD);
+		at(pager, (uint32_t)(page / pager->block_pages))->dirty_pages--;
+	}
+	pager->dirty_pages -= run->count;
+}
+
+/* Take what is dirty from @page on, up to @end, as far as it is in one piece. Afterwards it is clean, and protected. */
+static void take_run(struct pager *pager, uint64_t page, uint64_t end, struct run *run)
+{
+	uint64_t most = pager->run / pager->page;
+
+	*run = (struct run){ .page = page };
+	windows_enter_shared();
+	pthread_mutex_lock(&pager->lock);
+	while (run->count < most && page + run->count < end && can_clean(pager, page + run->count))
+		run->count++;
+	if (run->count) {
+		each_block(pager, run, begin_cleaning);
+		mark_clean(pager, run);
+		windows_protect(pager, run->page, run->count);
+	}
+	pthread_mutex_unlock(&pager->lock);
+	windows_leave_shared();
+}
+
+static int write_run(struct pager *pager, const struct run *run, void *staging, int tries)
+{
+	uint64_t offset = run->page * pager->page, length = run->count * pager->page, wait = FIRST_WAIT;
+	int error;
+
+	length = length < pager->length - offset ? length : pager->length - offset;
+	if (sys_pread(pager->fd, staging, length, offset) != (ssize_t)length)
+		return -EIO;
+	while ((error = pager->ops.write(pager->ops.arg, offset, staging, length)) && --tries) {
+		sys_sleep(wait);
+		wait *= WAIT_FACTOR;
+	}
+	return error;
+}
+
+static int clean_run(struct pager *pager, const struct run *run, void *staging, int tries)
+{
+	int error = write_run(pager, run, staging, tries);
+
+	pthread_mutex_lock(&pager->lock);
+	if (error)
+		cache_soil(pager, run->page, run->count);
+	each_block(pager, run, end_cleaning);
+	pager->progress++;
+	pager->attempts++;
+	pager->stuck = error;
+	pthread_cond_broadcast(&pager->changed);
+	pthread_mutex_unlock(&pager->lock);
+	return error > 0 ? -EIO : error;
+}
+
+/* The next page from @page on that is dirty and may be written back; what is just being written back is waited for. */
+static uint64_t next_dirty(struct pager *pager, uint64_t page, uint64_t end)
+{
+	pthread_mutex_lock(&pager->lock);
+	while (page < end) {
+		struct block *block = at(pager, (uint32_t)(page / pager->block_pages));
+
+		if (block->cleaning)
+			pthread_cond_wait(&pager->changed, &pager->lock);
+		else if (block->state != PRESENT || !block->dirty_pages)
+			page = (page / pager->block_pages + 1) * pager->block_pages;
+		else if (!cache_is_dirty(pager, page))
+			page++;
+		else
+			break;
+	}
+	pthread_mutex_unlock(&pager->lock);
+	return page;
+}
+
+int cache_clean(struct pager *pager, uint64_t first, uint64_t end, void *staging)
+{
+	unsigned failures = 0;
+	int result = 0;
+
+	for (uint64_t page = first; failures < MOST_FAILURES && (page = next_dirty(pager, page, end)) < end;) {
+		struct run run;
+		int error;
+
+		take_run(pager, page, end, &run);
+		if (!run.count)
+			continue;
+		error = clean_run(pager, &run, staging, failures ? 1 : TRIES);
+		failures += error != 0;
+		result = result ? result : error;
+		page = run.page + run.count;
+	}
+	return result;
+}
+
+/* -- the cleaner -- */
+
+static void rest(struct pager *pager, uint64_t nanoseconds)
+{
+	struct timespec until;
+	uint64_t end = sys_now() + nanoseconds;
+
+	until = (struct timespec){ (time_t)(end / 1000000000), (long)(end % 1000000000) };
+	pthread_cond_clockwait(&pager->untidy, &pager->lock, CLOCK_MONOTONIC, &until);
+}
+
+/* The dirty block that has been there longest, and those before it that are dirty, too. With the lock held. */
+static uint32_t begin_of_run(const struct pager *pager)
+{
+	uint32_t block = pager->lists[DIRTY].first, most = (uint32_t)(pager->run / pager->block);
+
+	while (block && --most && at(pager, block - 1)->list == DIRTY)
+		block--;
+	return block;
+}
+
+static uint64_t pages_of(const struct pager *pager)
+{
+	return (pager->length + pager->page - 1) / pager->page;
+}
+
+/* With the lock held, which is given back meanwhile. */
+static void tidy_up(struct pager *pager, void *staging)
+{
+	uint64_t page = (uint64_t)begin_of_run(pager) * pager->block_pages, end = page + pager->run / pager->page;
+	int error;
+
+	end = end < pages_of(pager) ? end : pages_of(pager);
+	pthread_mutex_unlock(&pager->lock);
+	error = cache_clean(pager, page, end, staging);
+	pthread_mutex_lock(&pager->lock);
+	if (!error)
+		return;
+	pager->write_error = error;
+	pthread_cond_broadcast(&pager->changed);
+	if (!pager->closing)
+		rest(pager, REST);
+}
+
+static int clean_and_flush(struct pager *pager, void *staging)
+{
+	int error = cache_clean(pager, 0, pages_of(pager), staging);
+
+	return error || !pager->ops.flush ? error : pager->ops.flush(pager->ops.arg);
+}
+
+/* No call is made any more but by this thread: write back all, however long it takes; then let the pager go. */
+static void close_down(struct pager *pager, void *staging)
+{
+	for (unsigned i = 0; i < pager->loader_count; i++)
+		worker_join(&pager->loaders[i]);
+	if (pager->ops.write)
+		while (clean_and_flush(pager, staging)) {
+			pthread_mutex_lock(&pager->lock);
+			pager->failing = true;
+			pthread_cond_broadcast(&pager->changed);
+			rest(pager, LONG_REST);
+			pthread_mutex_unlock(&pager->lock);
+		}
+	if (pager->ops.release)
+		pager->ops.release(pager->ops.arg);
+}
+
+void *cache_cleaner(void *argument)
+{
+	struct pager *pager = argument;
+	void *staging = (char *)pager->staging + LOADERS * pager->request;
+
+	pthread_mutex_lock(&pager->lock);
+	while (!pager->closing)
+		if (is_untidy(pager))
+			tidy_up(pager, staging);
+		else
+			pthread_cond_wait(&pager->untidy, &pager->lock);
+	pthread_mutex_unlock(&pager->lock);
+	close_down(pager, staging);
+	pthread_mutex_lock(&pager->lock);
+	pager->closed = true;
+	pthread_cond_broadcast(&pager->changed);
+	pthread_mutex_unlock(&pager->lock);
+	return NULL;
+}
