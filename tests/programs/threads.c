@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* A program for core files to be taken of: each thread is in functions that are known by name, with values that are known. */
+#include <pthread.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define SPARSE ((size_t)256 << 20)
+
+static pthread_barrier_t all_wait;
+static int ends[2];
+int answer = 42;
+char *sparse; /* much memory, of which three pages have been written to */
+
+/* Nobody ever writes. */
+__attribute__((noinline)) static void wait_for_ever(void)
+{
+	char byte;
+
+	while (read(ends[0], &byte, 1) != 0)
+		continue;
+}
+
+__attribute__((noinline)) static void first_thread_waits(int number)
+{
+	pthread_barrier_wait(&all_wait);
+	wait_for_ever();
+	answer = number;
+}
+
+__attribute__((noinline)) static void second_thread_spins(volatile unsigned long *count)
+{
+	pthread_barrier_wait(&all_wait);
+	for (;;)
+		++*count;
+}
+
+static void *first(void *argument)
+{
+	first_thread_waits(1001);
+	return argument;
+}
+
+static void *second(void *argument)
+{
+	unsigned long count = 0;
+
+	second_thread_spins(&count);
+	return argument;
+}
+
+int main(void)
+{
+	pthread_t threads[2];
+
+	sparse = mmap(NULL, SPARSE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (sparse == MAP_FAILED || pipe(ends))
+		return 1;
+	sparse[0] = sparse[SPARSE / 2] = sparse[SPARSE - 1] = 'x';
+	pthread_barrier_init(&all_wait, NULL, 3);
+	pthread_create(&threads[0], NULL, first, NULL);
+	pthread_create(&threads[1], NULL, second, NULL);
+	pthread_barrier_wait(&all_wait);
+	puts("ready");
+	fflush(stdout);
+	wait_for_ever();
+	return 0;
+}
