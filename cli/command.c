@@ -98,6 +98,27 @@ bool parse_seconds(const char *text, double *ret_seconds)
 	return true;
 }
 
+bool parse_time(const char *text, uint64_t *ret_nanoseconds)
+{
+	static const struct {
+		const char *name;
+		double nanoseconds;
+	} units[] = { { "s", 1e9 }, { "ms", 1e6 }, { "us", 1e3 }, { "m", 60e9 } };
+	double number;
+	char *unit;
+
+	if (!isdigit((unsigned char)*text) && *text != '.')
+		return false;
+	number = strtod(text, &unit);
+	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++)
+		if (strcmp(unit, units[i].name) == 0) {
+			number *= units[i].nanoseconds;
+			*ret_nanoseconds = number >= 1 && number <= 86400e9 ? (uint64_t)number : 0;
+			return *ret_nanoseconds;
+		}
+	return false;
+}
+
 const char *show_size(uint64_t bytes, char buffer[32])
 {
 	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB" };

@@ -14,7 +14,12 @@ enum status {
 };
 
 int verb_info(int argc, char **argv);
+int verb_regions(int argc, char **argv);
+int verb_snapshot(int argc, char **argv);
+int verb_move(int argc, char **argv);
+int verb_block(int argc, char **argv);
 int verb_demo(int argc, char **argv);
+int verb_bench(int argc, char **argv);
 
 /* Print "memredirect: …" on standard error. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -30,6 +35,9 @@ bool parse_number(const char *text, uint64_t least, uint64_t most, uint64_t *ret
 
 /* Seconds, with a fraction if wanted; more than 0. */
 bool parse_seconds(const char *text, double *ret_seconds);
+
+/* A time with its unit, as 500ms, 2s, 1.5s, 100us, in nanoseconds; more than 0, and not more than a day. */
+bool parse_time(const char *text, uint64_t *ret_nanoseconds);
 
 /* A size as "1.5 GiB", a time as "0.21 ms", in a buffer of the caller's. */
 const char *show_size(uint64_t bytes, char buffer[32]);

@@ -132,13 +132,19 @@ int demo_report(struct demo_result *result, bool json)
 static int help(void)
 {
 	puts("usage: memredirect demo [--size BYTES] [--seconds N] [--threads N] [--json]\n"
-	     "       memredirect demo --files A B [--seconds N] [--threads N] [--json]\n\n"
+	     "       memredirect demo --files A B [--seconds N] [--threads N] [--json]\n"
+	     "       memredirect demo --nbd URI [--write] [--size BYTES] [--seconds N] [--threads N] [--json]\n\n"
 	     "Readers and writers use one map while it is redirected, blocked, atomically copied and moved; every byte that\n"
-	     "they see is checked. With --files, readers look things up in file A while it is redirected to B and back.\n\n"
+	     "they see is checked. With --files, readers look things up in file A while it is redirected to B and back.\n"
+	     "With --nbd, they look things up in an export of an NBD server, which is not changed, while it is redirected to a\n"
+	     "local copy and back; with --write, they change it meanwhile, it is moved here and back, and what was there is put\n"
+	     "back at the end (whoever kills this command before that finds the export changed).\n\n"
 	     "  --size BYTES   of the map, as 64K, 512M or 1GiB (default: 1 GiB, less on a small machine)\n"
 	     "  --seconds N    how long (default: 10)\n"
 	     "  --threads N    clients, half of them writers (default: as many as processors, 2 at least)\n"
 	     "  --files A B    two files of any size; the map covers the shorter one\n"
+	     "  --nbd URI      as nbd+unix:///EXPORT?socket=PATH or nbd://HOST/EXPORT; the first 256 MiB, or --size\n"
+	     "  --write        change the export, and put back what was there\n"
 	     "  --json         the results as JSON\n"
 	     "  --help         this help\n"
 	     "  --version      the version\n\n"
@@ -167,6 +173,12 @@ static int read_option(struct demo_options *options, int option, const char *val
 	case 'f':
 		options->files[0] = value;
 		break;
+	case 'b':
+		options->nbd = value;
+		break;
+	case 'w':
+		options->write = true;
+		break;
 	default:
 		options->json = true;
 	}
@@ -179,6 +191,7 @@ static int read_options(struct demo_options *options, int argc, char **argv)
 	static const struct option known[] = {
 		{ "size", required_argument, NULL, 's' },    { "seconds", required_argument, NULL, 't' },
 		{ "threads", required_argument, NULL, 'n' }, { "files", required_argument, NULL, 'f' },
+		{ "nbd", required_argument, NULL, 'b' },     { "write", no_argument, NULL, 'w' },
 		{ "json", no_argument, NULL, 'j' },	     { "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },	     { 0 }
 	};
@@ -207,6 +220,10 @@ static int read_options(struct demo_options *options, int argc, char **argv)
 		return usage_error("demo", "--files takes two files");
 	if (options->files[0] && options->size)
 		return usage_error("demo", "--size does not go with --files: the shorter file is the size");
+	if (options->files[0] && options->nbd)
+		return usage_error("demo", "--files does not go with --nbd");
+	if (options->write && !options->nbd)
+		return usage_error("demo", "--write goes with --nbd alone");
 	return -1;
 }
 
@@ -240,5 +257,7 @@ int verb_demo(int argc, char **argv)
 		return STATUS_CANNOT;
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
+	if (options.nbd)
+		return demo_nbd(&options);
 	return options.files[0] ? demo_files(&options) : demo_memory(&options);
 }

@@ -19,6 +19,8 @@ struct demo_options {
 	unsigned threads;
 	bool json;
 	const char *files[2]; /* NULL: the job on memory of its own */
+	const char *nbd;      /* the URI of an export; NULL: no such job */
+	bool write;	      /* to the export */
 };
 
 /* Set by SIGINT and SIGTERM: end early, with the table. */
@@ -39,9 +41,10 @@ void oracle_end(struct oracle *oracle, unsigned shown);
 /* What the oracle says after a look-up that began when @before was its sequence: 0: any content; else that one. */
 unsigned oracle_verdict(struct oracle *oracle, uint64_t before);
 
-/* The jobs. Return: an exit status. */
+/* The jobs; that on an export says so if this was built without libnbd. Return: an exit status. */
 int demo_memory(const struct demo_options *options);
 int demo_files(const struct demo_options *options);
+int demo_nbd(const struct demo_options *options);
 
 /* What a run has found. */
 struct demo_result {

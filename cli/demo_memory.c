@@ -412,11 +412,15 @@ static bool add_huge(struct demo *demo)
 {
 	struct mr_features features;
 
-	if (mr_features(&features) || demo->size % HUGE_PAGE || features.huge_2m_free < demo->size / HUGE_PAGE) {
+	if (demo->size % HUGE_PAGE) {
+		complain("moving to huge pages is left out: %" PRIu64 " bytes are no multiple of 2 MiB", demo->size);
+		return true;
+	}
+	if (mr_features(&features) || features.huge_2m_free < demo->size / HUGE_PAGE) {
 		fprintf(stderr,
 			"memredirect: moving to huge pages is left out: %" PRIu64
 			" free ones of 2 MiB are needed, there are %" PRIu64 "\n",
-			(demo->size + HUGE_PAGE - 1) / HUGE_PAGE, features.huge_2m_free);
+			demo->size / HUGE_PAGE, features.huge_2m_free);
 		return true;
 	}
 	return add_buffer(demo, HUGE_BACKING, "huge pages", MR_MEMORY_HUGE_2M);

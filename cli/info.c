@@ -85,6 +85,19 @@ static void add_faults(struct libscols_table *table, const struct mr_features *f
 	     "run as root or with CAP_SYS_ADMIN");
 }
 
+static void add_driver(struct libscols_table *table, const struct mr_features *features)
+{
+	static const char *const values[] = { "not loaded", "not for this user", "ready" };
+	static const char *const ways[] = {
+		"`./run install --driver`, then modprobe memredirect",
+		"run as root, or be in the group that /dev/memredirect belongs to",
+		NULL,
+	};
+
+	row(table, "driver", values[features->driver], "maps in several processes at once, physical memory, cache modes",
+	    ways[features->driver]);
+}
+
 static void add_limits(struct libscols_table *table, const struct mr_features *features)
 {
 	number(table, "page-size", features->page_size, "bytes in a page", NULL);
@@ -130,6 +143,7 @@ static int print(bool json)
 		return STATUS_FAILED;
 	}
 	add_faults(table, &features);
+	add_driver(table, &features);
 	add_limits(table, &features);
 	table_print(table, json, "");
 	return STATUS_DONE;

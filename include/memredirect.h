@@ -3,7 +3,7 @@
  * memredirect - replace the memory behind a live mapping
  *
  * Words
- *   task      an address space: the calling process (a NULL struct mr_task *)
+ *   task      an address space: the calling process (a NULL struct mr_task *), or another one, by its pid
  *   memory    bytes that can be mapped: a buffer, a range of a file, ranges of a task, several memories in a row
  *   map       a range of addresses in one task that shows a memory. The addresses never change; the memory may
  *   backing   the memory that a map shows now
@@ -60,9 +60,12 @@
 #define MEMREDIRECT_H
 
 #include <memredirect/copy.h>
+#include <memredirect/driver.h>
 #include <memredirect/error.h>
 #include <memredirect/features.h>
 #include <memredirect/map.h>
 #include <memredirect/memory.h>
+#include <memredirect/pager.h>
+#include <memredirect/task.h>
 
 #endif

@@ -9,7 +9,9 @@
 #include <string.h>
 
 #include "error.h"
+#include "sys/stream.h"
 #include "sys/sys.h"
+#include "task.h"
 
 /* Clients are kept from writing by page protection, which the thread sanitizer knows nothing of: it must not see the copying. */
 #if defined(__SANITIZE_THREAD__)
@@ -26,6 +28,9 @@
 
 /* How often the caller is told. */
 #define TOLD (4 * MIB)
+
+/* Giving way to somebody who was just let go takes less; in nanoseconds. */
+#define LONG_WAY 300000
 
 /* The first versions of what the caller gives. */
 #define FIRST_OPTS   sizeof(struct mr_copy_opts)
@@ -86,6 +91,19 @@ void copy_pace(struct copy *copy, uint64_t length)
 	copy->due += (uint64_t)((__extension__(unsigned __int128) length) * 1000000000 / rate);
 }
 
+void copy_give_way(struct copy *copy, uint64_t let_go)
+{
+	uint64_t begin = sys_now(), took;
+
+	if (let_go == copy->let_go || begin < copy->again)
+		return;
+	copy->let_go = let_go;
+	sched_yield();
+	took = sys_now() - begin;
+	if (took > LONG_WAY)
+		copy->again = begin + 20 * took;
+}
+
 static int not_there(int error, uint64_t at, uint64_t length)
 {
 	return fail_system(error ? error : -EFAULT, "%" PRIu64 " bytes at offset %" PRIu64 " cannot be copied", length, at);
@@ -105,7 +123,7 @@ static int copy_mapped(const struct copy_end *from, const struct copy_end *to, u
 	for (uint64_t part; length; source += part, target += part, length -= part) {
 		part = to->fresh && length > PAGE ? PAGE : length;
 		if (!to->fresh || !all_zero(source, part))
-			memcpy(target, source, part);
+			stream_copy(target, source, part);
 	}
 	return 0;
 }
@@ -124,8 +142,32 @@ static int copy_by_bounce(const struct copy_end *from, const struct copy_end *to
 	return error;
 }
 
+/* What is in another process is never mapped here. */
+static int copy_by_task(const struct copy_end *from, const struct copy_end *to, uint64_t at, uint64_t length)
+{
+	char bytes[16384];
+	int error = 0;
+
+	for (uint64_t part; !error && length; at += part, length -= part) {
+		struct copy_end here = { .address = (uintptr_t)bytes - at };
+
+		part = length < sizeof(bytes) ? length : sizeof(bytes);
+		if (from->task)
+			error = task_copy(from->task, from->address + at, bytes, part, false);
+		else
+			error = copy_bytes(from, &here, at, part);
+		if (!error && to->task)
+			error = task_copy(to->task, to->address + at, bytes, part, true);
+		else if (!error)
+			error = copy_bytes(&here, to, at, part);
+	}
+	return error;
+}
+
 int copy_bytes(const struct copy_end *from, const struct copy_end *to, uint64_t at, uint64_t length)
 {
+	if (from->task || to->task)
+		return copy_by_task(from, to, at, length);
 	if (from->address && to->address)
 		return copy_mapped(from, to, at, length);
 	if (from->address)
@@ -173,16 +215,26 @@ struct mr_map *copy_whole(struct mr_map *map)
 	return map->parent ? map->parent : map;
 }
 
+/* What a pager has is read by way of the memory, so that a failure is an error and no signal. Copies on write are in page tables alone. */
+static bool by_memory(const struct mr_map *map, const struct mr_map *whole)
+{
+	return !(whole->view.access & MR_MAP_COPY_ON_WRITE) && memory_is_paged(map->memory, map->offset, map->length);
+}
+
 struct copy_end copy_shown(struct mr_map *map)
 {
 	const struct mr_map *whole = copy_whole(map);
 	struct copy_end end = { .memory = map->memory, .offset = map->offset };
 
-	if (!whole->blocked)
-		end.address = map->address;
-	else if (view_stands_whole(&whole->view))
+	if (whole->view.channel)
+		return end; /* the kernel gives nobody the pages of such a mapping */
+	if (by_memory(map, whole))
+		return end;
+	if (!whole->blocked || view_stands_whole(&whole->view))
 		end.address = whole->view.base + (map->address - whole->start);
-	end.steady = end.address && memory_is_steady(map->memory, map->offset, map->length);
+	if (end.address)
+		end.task = map->task;
+	end.steady = end.address && !end.task && memory_is_steady(map->memory, map->offset, map->length);
 	return end;
 }
 

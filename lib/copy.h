@@ -13,9 +13,10 @@
 
 /* Where bytes are: mapped at an address, or to be had by way of a memory alone. */
 struct copy_end {
-	uintptr_t address; /* or 0 */
-	bool steady;	   /* no page at the address can go away */
-	bool fresh;	   /* a new buffer: what is zero need not be written */
+	uintptr_t address;    /* or 0 */
+	struct mr_task *task; /* where that is; NULL: in this process */
+	bool steady;	      /* no page at the address can go away */
+	bool fresh;	      /* a new buffer: what is zero need not be written */
 	struct mr_memory *memory;
 	uint64_t offset; /* in the memory */
 };
@@ -24,8 +25,10 @@ struct copy {
 	struct mr_copy_opts opts;
 	struct mr_report report;
 	uint64_t begin;
-	uint64_t paced; /* bytes since the pace was last looked at */
-	uint64_t due;	/* when they should be done */
+	uint64_t paced;	 /* bytes since the pace was last looked at */
+	uint64_t due;	 /* when they should be done */
+	uint64_t let_go; /* how many had been let go when way was given last */
+	uint64_t again;	 /* no way is given before */
 };
 
 /* Check and take over the options, and what @report says of itself. -EINVAL. Makes sentences. */
@@ -36,6 +39,13 @@ int copy_tell(const struct copy *copy, uint64_t done, uint64_t total);
 
 /* Wait until @length more bytes may be copied. */
 void copy_pace(struct copy *copy, uint64_t length);
+
+/*
+ * Give way to those who have been let go, as many as @let_go until now, if there are new ones. They may be waiting for this very processor:
+ * a scheduler likes to wake a thread where it last ran, and would let it wait there for as long as a time slice. If somebody else uses the
+ * occasion to work for that long, it is not given again soon.
+ */
+void copy_give_way(struct copy *copy, uint64_t let_go);
 
 /* Copy @length bytes at @at from the one to the other. Makes sentences. */
 int copy_bytes(const struct copy_end *from, const struct copy_end *to, uint64_t at, uint64_t length);
@@ -52,7 +62,10 @@ void copy_report(struct copy *copy, struct mr_report *ret_report);
 /* The map that has the view for @map. */
 struct mr_map *copy_whole(struct mr_map *map);
 
-/* The bytes of @map as its clients see them; those of a blocked one, where they stand aside. With the whole map's lock held. */
+/*
+ * The bytes of @map as its clients see them; where they stand aside, if the map is blocked or another view of them has taken its place
+ * under a shield. With the whole map's lock held.
+ */
 struct copy_end copy_shown(struct mr_map *map);
 
 /* Let a map go that was blocked to be copied, however long others have what it takes. Makes sentences. */

@@ -16,6 +16,12 @@ const char *mr_error(void)
 	return sentence;
 }
 
+void mr_error_set(const char *function, const char *said)
+{
+	error_call(function ? function : "memredirect");
+	error_note("%s", said ? said : "there is nothing to say");
+}
+
 void error_call(const char *function)
 {
 	call = function;

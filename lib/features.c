@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "channel.h"
 #include "error.h"
 #include "fault/service.h"
 #include "physical.h"
@@ -83,6 +84,7 @@ int mr_features(struct mr_features *ret_features)
 	if (!ret_features)
 		return fail(-EINVAL, "ret_features is NULL; it must point to where the features are to be put");
 	find_faults(&features);
+	features.driver = channel_access();
 	features.frame_numbers = physical_is_shown();
 	find_huge_pages("/sys/kernel/mm/hugepages/hugepages-2048kB", &features.huge_2m_supported, &features.huge_2m_free);
 	find_huge_pages("/sys/kernel/mm/hugepages/hugepages-1048576kB", &features.huge_1g_supported, &features.huge_1g_free);

@@ -6,17 +6,21 @@
 #include <inttypes.h>
 #include <sched.h>
 
+#include "channel.h"
 #include "error.h"
 #include "physical.h"
 #include "process.h"
 #include "registry.h"
+#include "space/foreign.h"
 #include "space/space.h"
 #include "sys/sys.h"
+#include "task.h"
 
 #define NEW_OPTIONS                                                                                                            \
 	(MR_MAP_ANYWHERE | MR_MAP_OVERWRITE | MR_MAP_READ_ONLY | MR_MAP_UNIQUE | MR_MAP_REFERENCE | MR_MAP_PREFAULT |          \
-	 MR_MAP_COPY_ON_WRITE | MR_MAP_CACHE_MASK)
-#define ACCESS (MR_MAP_READ_ONLY | MR_MAP_COPY_ON_WRITE)
+	 MR_MAP_COPY_ON_WRITE | MR_MAP_CACHE_MASK | MR_MAP_DRIVER | MR_MAP_PERSIST)
+#define IMPORT_OPTIONS (MR_MAP_ANYWHERE | MR_MAP_OVERWRITE | MR_MAP_READ_ONLY | MR_MAP_UNIQUE | MR_MAP_PREFAULT | MR_MAP_DRIVER)
+#define ACCESS	       (MR_MAP_READ_ONLY | MR_MAP_COPY_ON_WRITE)
 
 /* Tries to let go of a range for good. */
 #define PATIENCE 1000
@@ -33,17 +37,22 @@ int map_unmapped(void)
 	return fail(-ENXIO, "the map has been unmapped");
 }
 
-int map_check_cache(uint32_t options)
+bool map_is_import(const struct mr_map *map)
+{
+	return map->options & MR_MAP_DRIVER && !map->memory;
+}
+
+int map_check_cache(uint32_t options, bool driver)
 {
 	uint32_t mode = options & MR_MAP_CACHE_MASK;
 
 	if (mode > MR_MAP_CACHE_WRITE_COMBINE)
 		return fail(-EINVAL, "options %#" PRIx32 " have the unknown cache mode %" PRIu32, options,
 			    mode >> MR_MAP_CACHE_SHIFT);
-	if (mode != MR_MAP_CACHE_DEFAULT && mode != MR_MAP_CACHE_COPYBACK)
+	if (!driver && mode != MR_MAP_CACHE_DEFAULT && mode != MR_MAP_CACHE_COPYBACK)
 		return fail(-EOPNOTSUPP,
 			    "options %#" PRIx32 " ask for cache mode %" PRIu32
-			    "; memory in a process has DEFAULT and COPYBACK alone",
+			    "; memory in a process has DEFAULT and COPYBACK alone, without MR_MAP_DRIVER",
 			    options, mode >> MR_MAP_CACHE_SHIFT);
 	return 0;
 }
@@ -56,16 +65,32 @@ int map_check_access(const struct mr_memory *memory, uint32_t options)
 		    options);
 }
 
-static int check_task(const struct mr_task *task)
+static int check_task(const struct mr_task *task, uint32_t options)
 {
-	if (!task)
+	int error = task_check(task);
+
+	if (error || task_is_own(task))
+		return error;
+	if (options & MR_MAP_DRIVER)
+		return fail(-EOPNOTSUPP, "the driver makes maps in the calling process alone, not in %d; export one to that",
+			    (int)mr_task_pid(task));
+	if (!task->frozen)
 		return 0;
-	return fail(-EOPNOTSUPP, "task %p is not NULL; this version knows the calling process alone", (const void *)task);
+	return fail(-EOPNOTSUPP, "the task is a copy of process %d, which stands still, and can have no maps",
+		    (int)mr_task_pid(task));
+}
+
+/* The host of maps in @task, with a reference; NULL for the calling process. */
+static int find_host(struct mr_task *task, struct host **ret_host)
+{
+	*ret_host = NULL;
+	return task_is_own(task) ? 0 : foreign_find(task, ret_host);
 }
 
 /* What is asked of mr_map_new. */
 struct request {
 	struct mr_memory *memory;
+	struct host *host; /* NULL: this process */
 	uintptr_t address;
 	uint32_t options;
 	uint64_t offset;
@@ -85,7 +110,13 @@ static int check_options(const struct request *request)
 			    options);
 	if (!(options & MR_MAP_ANYWHERE) && !request->address)
 		return fail(-EINVAL, "address is NULL; give one, or MR_MAP_ANYWHERE");
-	return map_check_cache(options);
+	if (options & MR_MAP_PERSIST && !(options & MR_MAP_DRIVER))
+		return fail(-EINVAL, "options %#" PRIx32 " have MR_MAP_PERSIST without MR_MAP_DRIVER", options);
+	if (options & MR_MAP_DRIVER && options & MR_MAP_COPY_ON_WRITE)
+		return fail(-EOPNOTSUPP,
+			    "a map of the driver's, which options %#" PRIx32 " ask for, cannot be MR_MAP_COPY_ON_WRITE",
+			    options);
+	return map_check_cache(options, options & MR_MAP_DRIVER);
 }
 
 static int check_request(struct request *request)
@@ -106,9 +137,9 @@ static int check_request(struct request *request)
 /* Whether @map, which can be shared, shows what is asked for, in the way that is asked for. With the registry's lock held. */
 static bool serves(const struct mr_map *map, const struct request *request)
 {
-	uint32_t mode = ACCESS | MR_MAP_CACHE_MASK;
+	uint32_t mode = ACCESS | MR_MAP_CACHE_MASK | MR_MAP_DRIVER | MR_MAP_PERSIST;
 
-	if (!mr_map_address(map) || (map->options & mode) != (request->options & mode))
+	if (map->host != request->host || !mr_map_address(map) || (map->options & mode) != (request->options & mode))
 		return false;
 	if (request->offset < map->offset || request->offset - map->offset > map->length ||
 	    request->length > map->length - (request->offset - map->offset))
@@ -187,7 +218,7 @@ int map_lock(struct mr_map *map)
 	return fail(-EDEADLK, "this thread is copying the map; the progress function of a copy may not call this for it");
 }
 
-static struct mr_map *allocate(struct mr_memory *memory, uint32_t options, uint64_t offset, uint64_t length)
+static struct mr_map *allocate(struct host *host, struct mr_memory *memory, uint32_t options, uint64_t offset, uint64_t length)
 {
 	struct mr_map *map = sys_allocate(1, sizeof(*map));
 
@@ -195,7 +226,9 @@ static struct mr_map *allocate(struct mr_memory *memory, uint32_t options, uint6
 		return NULL;
 	map->references = 1;
 	map->generation = process_generation();
-	map->space = &space_local;
+	map->space = options & MR_MAP_DRIVER ? &space_driver : space_of(host);
+	map->host = foreign_ref(host);
+	map->task = mr_task_ref(foreign_task(host));
 	map->options = options;
 	map->memory = mr_memory_ref(memory);
 	map->offset = offset;
@@ -208,11 +241,14 @@ static struct mr_map *allocate(struct mr_memory *memory, uint32_t options, uint6
 static void destroy(struct mr_map *map)
 {
 	if (map->watching)
-		map->space->unwatch();
+		map->space->unwatch(map->host);
 	view_forget(&map->view);
+	channel_close(map->channel);
 	pthread_mutex_destroy(&map->lock);
 	mr_memory_unref(map->memory);
 	mr_map_unref(map->parent);
+	foreign_unref(map->host);
+	mr_task_unref(map->task);
 	sys_free(map);
 }
 
@@ -226,7 +262,7 @@ static int enter(struct mr_map *map)
 	int error;
 
 	registry_lock();
-	error = registry_insert(map, map->start, map->start + map->span);
+	error = registry_insert(map->host, map, map->start, map->start + map->span);
 	registry_unlock();
 	if (error == -EEXIST)
 		return fail(-EEXIST, "another map holds part of the %" PRIu64 " bytes at %#" PRIxPTR, map->span, map->start);
@@ -236,14 +272,14 @@ static int enter(struct mr_map *map)
 static void leave(struct mr_map *map)
 {
 	registry_lock();
-	registry_remove(map, map->start);
+	registry_remove(map->host, map, map->start);
 	withdraw(map);
 	registry_unlock();
 }
 
 static int populate(const struct mr_map *map)
 {
-	return map->options & MR_MAP_PREFAULT ? map->space->populate(&map->view) : 0;
+	return map->options & MR_MAP_PREFAULT ? map->space->populate(&map->view, 0, map->view.span) : 0;
 }
 
 static int make_anywhere(struct mr_map *map)
@@ -265,7 +301,7 @@ static int make_anywhere(struct mr_map *map)
 
 static int make_in_free_range(struct mr_map *map)
 {
-	int error = map->space->claim(map->start, map->span);
+	int error = map->space->claim(map->host, map->start, map->span);
 
 	if (error)
 		return error;
@@ -273,44 +309,14 @@ static int make_in_free_range(struct mr_map *map)
 	if (!error)
 		error = populate(map);
 	if (error)
-		map->space->release(map->start, map->span);
-	return error;
-}
-
-static bool overlap(uintptr_t left, uintptr_t right, uint64_t span)
-{
-	return left < right + span && right < left + span;
-}
-
-/*
- * Build the view aside, but not in a gap of the range that it is for. Of three times the room that is needed, the range can take the
- * middle at worst: one end is clear of it.
- */
-static int build_clear_of_target(struct mr_map *map)
-{
-	uint64_t span = map->span, unit = map->view.align, room = 3 * span + 2 * unit;
-	uintptr_t start, base;
-	int error;
-
-	if (span > (UINT64_MAX - 2 * unit) / 3)
-		return no_memory();
-	error = map->space->reserve(room, unit, map->start % unit, &start);
-	if (error)
-		return error;
-	base = overlap(start, map->start, span) ? start + (room - span) / unit * unit : start;
-	if (base > start)
-		map->space->release(start, base - start);
-	map->space->release(base + span, start + room - base - span);
-	error = map->space->build(&map->view, base);
-	if (error)
-		map->space->release(base, span);
+		map->space->release(map->host, map->start, map->span);
 	return error;
 }
 
 /* Whatever is there stays until everything that can fail has been done. */
 static int make_over(struct mr_map *map)
 {
-	int error = build_clear_of_target(map);
+	int error = map->space->build_clear(&map->view, map->start);
 
 	if (error)
 		return error;
@@ -332,6 +338,9 @@ static int make_at(struct mr_map *map, uintptr_t address)
 		return fail(-EINVAL,
 			    "address %#" PRIxPTR " does not lie where the offset does within a page of %" PRIu64 " bytes",
 			    address, view->align);
+	if (view->span > UINTPTR_MAX - start)
+		return fail(-ENOMEM, "%" PRIu64 " bytes at %#" PRIxPTR " would reach beyond the end of the address space",
+			    view->span, start);
 	map->address = address;
 	map->start = start;
 	map->span = view->span;
@@ -346,13 +355,17 @@ static int make_at(struct mr_map *map, uintptr_t address)
 
 static int make(const struct request *request, struct mr_map **ret_map)
 {
-	struct mr_map *map = allocate(request->memory, request->options, request->offset, request->length);
+	struct mr_map *map = allocate(request->host, request->memory, request->options, request->offset, request->length);
 	int error;
 
 	if (!map)
 		return no_memory();
-	error = view_plan(&map->view, request->memory, request->offset, request->length, request->options & ACCESS,
-			  request->options & MR_MAP_UNIQUE);
+	if (request->options & MR_MAP_DRIVER)
+		error = view_plan_driver(&map->view, &map->channel, request->memory, request->offset, request->length,
+					 request->options);
+	else
+		error = view_plan(&map->view, map->host, request->memory, request->offset, request->length,
+				  request->options & ACCESS, request->options & MR_MAP_UNIQUE);
 	if (!error)
 		error = request->options & MR_MAP_ANYWHERE ? make_anywhere(map) : make_at(map, request->address);
 	if (error) {
@@ -367,7 +380,7 @@ static int make(const struct request *request, struct mr_map **ret_map)
 /* A map of its own for a request that @outer, of which it takes over the reference, can serve but is not the same as. */
 static int make_inside(struct mr_map *outer, const struct request *request, struct mr_map **ret_map)
 {
-	struct mr_map *map = allocate(request->memory, request->options, request->offset, request->length);
+	struct mr_map *map = allocate(request->host, request->memory, request->options, request->offset, request->length);
 
 	if (!map) {
 		mr_map_unref(outer);
@@ -395,7 +408,7 @@ static int populate_shared(struct mr_map *map)
 
 	if (error)
 		return error;
-	error = whole->mapped ? whole->space->populate(&whole->view) : map_unmapped();
+	error = whole->mapped ? whole->space->populate(&whole->view, 0, whole->view.span) : map_unmapped();
 	pthread_mutex_unlock(&whole->lock);
 	return error;
 }
@@ -436,35 +449,143 @@ static int make_shareable(const struct request *request, struct mr_map **ret_map
 	return share(faster, request, ret_map);
 }
 
+static int make_or_share(const struct request *request, struct mr_map **ret_map)
+{
+	uint32_t options = request->options;
+	struct mr_map *found = NULL;
+
+	if (!(options & MR_MAP_UNIQUE)) {
+		registry_lock();
+		found = find_shareable(request);
+		registry_unlock();
+	}
+	if (found)
+		return share(found, request, ret_map);
+	if (options & MR_MAP_REFERENCE)
+		return fail(-ENOENT,
+			    "there is no map that could be shared for offset %" PRIu64 " and length %" PRIu64 " of the memory",
+			    request->offset, request->length);
+	return options & MR_MAP_UNIQUE ? make(request, ret_map) : make_shareable(request, ret_map);
+}
+
 int mr_map_new(struct mr_memory *memory, struct mr_task *task, void *address, uint32_t options, uint64_t offset,
 	       uint64_t length, struct mr_map **ret_map)
 {
-	struct request request = { memory, (uintptr_t)address, options, offset, length };
-	struct mr_map *found = NULL;
+	struct request request = { .memory = memory, .address = (uintptr_t)address, .options = options, .offset = offset };
 	int error;
 
+	request.length = length;
 	error_call(__func__);
 	error = memory_check(memory);
 	if (!error)
-		error = check_task(task);
+		error = check_task(task, options);
 	if (!error && !ret_map)
 		error = fail(-EINVAL, "ret_map is NULL; it must point to where the map is to be put");
 	if (!error)
 		error = check_request(&request);
+	if (!error)
+		error = find_host(task, &request.host);
 	if (error)
 		return error;
-	if (!(options & MR_MAP_UNIQUE)) {
-		registry_lock();
-		found = find_shareable(&request);
-		registry_unlock();
+	error = make_or_share(&request, ret_map);
+	foreign_unref(request.host);
+	return error;
+}
+
+/* --- maps of the driver's, in several processes --- */
+
+/* Its own lock is enough: no map that lies inside another is asked. */
+static int export(struct mr_map *map)
+{
+	if (!mr_map_address(map))
+		return map_unmapped();
+	if (!(map->options & MR_MAP_DRIVER) || map_is_import(map))
+		return fail(-EOPNOTSUPP,
+			    "the map was not made with MR_MAP_DRIVER in this process; no other map can be exported");
+	if (map->parent)
+		return fail(-EOPNOTSUPP,
+			    "the map lies inside a larger one of the same memory; ask for MR_MAP_UNIQUE to export it");
+	return channel_export(map->channel);
+}
+
+int mr_map_export(struct mr_map *map)
+{
+	int error;
+
+	error_call(__func__);
+	error = map_check(map);
+	if (!error)
+		error = map_lock(map);
+	if (error)
+		return error;
+	error = export(map);
+	pthread_mutex_unlock(&map->lock);
+	return error;
+}
+
+static int check_import(uintptr_t address, uint32_t options)
+{
+	if (options & ~IMPORT_OPTIONS)
+		return fail(-EINVAL, "options %#" PRIx32 " have bits that are unknown here; allowed are %#" PRIx32, options,
+			    IMPORT_OPTIONS);
+	if (options & MR_MAP_ANYWHERE && options & MR_MAP_OVERWRITE)
+		return fail(-EINVAL,
+			    "options %#" PRIx32 " have both MR_MAP_ANYWHERE and MR_MAP_OVERWRITE, which needs an address",
+			    options);
+	if (!(options & MR_MAP_ANYWHERE) && (!address || address % sys_page_size()))
+		return fail(-EINVAL, "address %#" PRIxPTR " does not begin a page; give one that does, or MR_MAP_ANYWHERE",
+			    address);
+	return 0;
+}
+
+static int import(struct mr_map *map, int fd, uintptr_t address)
+{
+	int error = channel_import(fd, &map->channel);
+
+	if (error)
+		return error;
+	map->length = map->channel->span;
+	map->view = (struct view){ .span = map->channel->span,
+				   .align = sys_page_size(),
+				   .access = map->options & MR_MAP_READ_ONLY,
+				   .channel = map->channel };
+	return map->options & MR_MAP_ANYWHERE ? make_anywhere(map) : make_at(map, address);
+}
+
+int mr_map_import(int fd, void *address, uint32_t options, struct mr_map **ret_map)
+{
+	struct mr_map *map;
+	int error;
+
+	error_call(__func__);
+	if (!ret_map)
+		return fail(-EINVAL, "ret_map is NULL; it must point to where the map is to be put");
+	error = check_import((uintptr_t)address, options);
+	if (error)
+		return error;
+	map = allocate(NULL, NULL, options | MR_MAP_DRIVER, 0, 0);
+	if (!map)
+		return no_memory();
+	error = import(map, fd, (uintptr_t)address);
+	if (error) {
+		destroy(map);
+		return error;
 	}
-	if (found)
-		return share(found, &request, ret_map);
-	if (options & MR_MAP_REFERENCE)
-		return fail(-ENOENT,
-			    "there is no map that could be shared for offset %" PRIu64 " and length %" PRIu64 " of the memory",
-			    offset, request.length);
-	return options & MR_MAP_UNIQUE ? make(&request, ret_map) : make_shareable(&request, ret_map);
+	map->mapped = true;
+	*ret_map = map;
+	return 0;
+}
+
+/* The lock keeps the channel. */
+static bool is_blocked_elsewhere(const struct mr_map *map)
+{
+	struct mr_map *locked = (struct mr_map *)map;
+	int held = pthread_mutex_lock(&locked->lock);
+	bool blocked = map->channel && channel_is_blocked(map->channel);
+
+	if (!held)
+		pthread_mutex_unlock(&locked->lock);
+	return blocked;
 }
 
 /* Whether the range has a part of the stack that the calling thread runs on. */
@@ -481,7 +602,7 @@ static bool has_own_stack(uintptr_t address, uint64_t length)
 	return address < (uintptr_t)stack + size && (uintptr_t)stack < address + length;
 }
 
-static int check_adoption(uintptr_t address, uint64_t length, uint32_t options)
+static int check_adoption(const struct mr_task *task, uintptr_t address, uint64_t length, uint32_t options)
 {
 	uint64_t page = sys_page_size();
 
@@ -491,7 +612,7 @@ static int check_adoption(uintptr_t address, uint64_t length, uint32_t options)
 		return fail(-EINVAL, "length is 0; a map has at least one byte");
 	if (address > UINTPTR_MAX - page || length > UINTPTR_MAX - page - address)
 		return fail(-EINVAL, "the range of %" PRIu64 " bytes at %#" PRIxPTR " wraps around", length, address);
-	if (has_own_stack(address, length))
+	if (task_is_own(task) && has_own_stack(address, length))
 		return fail(-EOPNOTSUPP,
 			    "the range of %" PRIu64 " bytes at %#" PRIxPTR " holds the stack of the calling thread", length,
 			    address);
@@ -515,17 +636,20 @@ static bool holds_own_objects(const struct mr_map *map)
 static int adopt(struct mr_map *map)
 {
 	struct mr_memory *memory;
-	int error = memory_adopt(map->address, map->length, &memory);
+	int error = map->host ? foreign_check(map->host, map->start, map->span) : 0;
 
+	if (!error)
+		error = memory_adopt(foreign_task(map->host), map->address, map->length, &memory);
 	if (error)
 		return error;
 	map->memory = memory;
 	if (memory->options & MR_MEMORY_READ_ONLY)
 		map->options |= MR_MAP_READ_ONLY;
-	if (holds_own_objects(map))
+	if (!map->host && holds_own_objects(map))
 		return fail(-EOPNOTSUPP, "the range of %" PRIu64 " bytes at %#" PRIxPTR " holds objects of this library",
 			    map->length, map->address);
-	map->view = (struct view){ .base = map->start,
+	map->view = (struct view){ .host = map->host,
+				   .base = map->start,
 				   .span = map->span,
 				   .lead = map->address - map->start,
 				   .access = map->options & MR_MAP_READ_ONLY,
@@ -533,24 +657,15 @@ static int adopt(struct mr_map *map)
 	return 0;
 }
 
-int mr_map_adopt(struct mr_task *task, void *address, uint64_t length, uint32_t options, struct mr_map **ret_map)
+static int adopt_range(struct host *host, uintptr_t address, uint64_t length, uint32_t options, struct mr_map **ret_map)
 {
+	struct mr_map *map = allocate(host, NULL, options | MR_MAP_UNIQUE | MR_MAP_STATIC, 0, length);
 	uint64_t page = sys_page_size();
-	struct mr_map *map;
 	int error;
 
-	error_call(__func__);
-	if (!ret_map)
-		return fail(-EINVAL, "ret_map is NULL; it must point to where the map is to be put");
-	error = check_task(task);
-	if (!error)
-		error = check_adoption((uintptr_t)address, length, options);
-	if (error)
-		return error;
-	map = allocate(NULL, options | MR_MAP_UNIQUE | MR_MAP_STATIC, 0, length);
 	if (!map)
 		return no_memory();
-	map->address = (uintptr_t)address;
+	map->address = address;
 	map->start = map->address - map->address % page;
 	map->span = (map->address + length + page - 1) / page * page - map->start;
 	error = enter(map);
@@ -568,6 +683,26 @@ int mr_map_adopt(struct mr_task *task, void *address, uint64_t length, uint32_t 
 	return 0;
 }
 
+int mr_map_adopt(struct mr_task *task, void *address, uint64_t length, uint32_t options, struct mr_map **ret_map)
+{
+	struct host *host;
+	int error;
+
+	error_call(__func__);
+	if (!ret_map)
+		return fail(-EINVAL, "ret_map is NULL; it must point to where the map is to be put");
+	error = check_task(task, 0);
+	if (!error)
+		error = check_adoption(task, (uintptr_t)address, length, options);
+	if (!error)
+		error = find_host(task, &host);
+	if (error)
+		return error;
+	error = adopt_range(host, (uintptr_t)address, length, options, ret_map);
+	foreign_unref(host);
+	return error;
+}
+
 bool map_keeps_adopted(const struct mr_map *map)
 {
 	return map->view.adopted && map->view.keeps;
@@ -577,10 +712,12 @@ bool map_keeps_adopted(const struct mr_map *map)
 static void vanish(struct mr_map *map)
 {
 	if (map->blocked) {
-		map->space->release(map->start, map->span);
-		map->space->open(map->start, map->span);
+		map->space->release(map->host, map->start, map->span);
+		map->space->open(map->host, map->start, map->span);
 	}
 	map->space->discard(&map->view);
+	channel_close(map->channel); /* who waits, finds nothing mapped */
+	map->channel = NULL;
 }
 
 static int unmap(struct mr_map *map)
@@ -594,7 +731,7 @@ static int unmap(struct mr_map *map)
 		map->mapped = false;
 		return 0;
 	}
-	if (map->options & MR_MAP_STATIC && map->blocked)
+	if (map->options & MR_MAP_STATIC && map->blocked && foreign_is_there(map->host))
 		error = map_restore(map);
 	if (error)
 		return error;
@@ -633,7 +770,7 @@ struct mr_map *mr_map_ref(struct mr_map *map)
 /* In a child of fork: what the child inherited stays, but for what only the library knows of. */
 static void abandon(struct mr_map *map)
 {
-	if (map->blocked && !map->parent)
+	if (map->blocked && !map->parent && !map->channel)
 		map->space->discard(&map->view);
 	map->watching = false;
 	map->link = NULL;
@@ -679,8 +816,7 @@ uint64_t mr_map_length(const struct mr_map *map)
 
 struct mr_task *mr_map_task(const struct mr_map *map)
 {
-	(void)map;
-	return NULL;
+	return map ? map->task : NULL;
 }
 
 struct mr_memory *mr_map_memory(const struct mr_map *map)
@@ -695,24 +831,48 @@ uint32_t mr_map_options(const struct mr_map *map)
 
 bool mr_map_is_blocked(const struct mr_map *map)
 {
-	return map && map->blocked;
+	return map && (map->blocked || (map_is_import(map) && is_blocked_elsewhere(map)));
 }
 
-/* The lock keeps the service from being released meanwhile. A thread that copies the map has it already. */
+/* Accesses wait where it is blocked, or where a pager reads what it shows. With the lock held. */
+static uint64_t count_waiters(const struct mr_map *map)
+{
+	if (map->channel)
+		return channel_waiters(map->channel);
+	if (!map->blocked && !(map->memory && memory_is_paged(map->memory, map->offset, map->length)))
+		return 0;
+	return map->space->waiters(map->host, map->start, map->span);
+}
+
+/*
+ * The lock keeps the service from being released meanwhile. A thread that copies the map has it already. Of a map that is not blocked and
+ * is just being changed, nothing is said: that may take long.
+ */
 uint64_t mr_map_waiters(const struct mr_map *map)
 {
 	struct mr_map *locked = (struct mr_map *)map;
 	uint64_t count = 0;
 	int held;
 
-	if (!map || map->generation != process_generation() || !map->blocked)
+	if (!map || map->generation != process_generation())
 		return 0;
-	held = pthread_mutex_lock(&locked->lock);
-	if (map->blocked)
-		count = map->space->waiters(map->start, map->span);
+	held = map->blocked || map_is_import(map) ? pthread_mutex_lock(&locked->lock) : pthread_mutex_trylock(&locked->lock);
+	if (held == EBUSY)
+		return 0;
+	count = count_waiters(map);
 	if (!held)
 		pthread_mutex_unlock(&locked->lock);
 	return count;
+}
+
+static int find_by_driver(const struct mr_map *map, uint64_t offset, uint64_t most, uint64_t *ret_address, uint64_t *ret_length)
+{
+	uint64_t length;
+	int error = channel_physical(map->channel, offset, ret_address, &length);
+
+	if (!error)
+		*ret_length = length < most ? length : most;
+	return error;
 }
 
 /* Of what the map shows, where page tables say it; else of its memory. With the lock of the whole map held. */
@@ -723,9 +883,13 @@ static int find_segment(const struct mr_map *whole, const struct mr_map *map, ui
 	uintptr_t at = map->address + offset;
 	int error = -ENODATA;
 
+	if (whole->channel && whole->channel->control >= 0)
+		return find_by_driver(whole, at - whole->start, most, ret_address, ret_length);
 	if (whole->view.base)
-		error = physical_of_address(at - whole->start + whole->view.base, most, ret_address, ret_length);
+		error = physical_of_address(map->task, at - whole->start + whole->view.base, most, ret_address, ret_length);
 	if (error == -ENODATA && (whole->view.access & MR_MAP_COPY_ON_WRITE))
+		return physical_not_resident(offset);
+	if (error == -ENODATA && map_is_import(map))
 		return physical_not_resident(offset);
 	if (error != -ENODATA)
 		return error;

@@ -18,12 +18,15 @@
 #include "public.h"
 #include "view.h"
 
+struct host;
 struct space;
 
 struct mr_map {
 	_Atomic uint32_t references;
 	uint32_t generation;
 	const struct space *space;
+	struct host *host;    /* a reference: the process that the map is in; NULL: this one */
+	struct mr_task *task; /* the same, as the caller named it; a reference */
 	uintptr_t address;
 	uint64_t length;
 	uintptr_t start; /* the whole pages that the map holds; those of the parent, for a map inside */
@@ -39,18 +42,23 @@ struct mr_map {
 	struct mr_map *next; /* those of `memory` that can be shared, by the registry's lock */
 	struct mr_map **link;
 
-	pthread_mutex_t lock; /* serialises what changes the map; protects the rest. Comes before all other locks */
-	uint64_t offset;      /* in `memory` */
-	struct view view;     /* of an adopted memory: its segments are found anew when they are needed */
-	bool watching;	      /* has acquired what blocking needs */
+	pthread_mutex_t lock;	 /* serialises what changes the map; protects the rest. Comes before all other locks */
+	uint64_t offset;	 /* in `memory` */
+	struct view view;	 /* of an adopted memory: its segments are found anew when they are needed */
+	bool watching;		 /* has acquired what blocking needs */
+	bool executable;	 /* code ran, or could run, in the range that was adopted: so it can in what it shows later */
+	struct channel *channel; /* of a map of the driver's, while it is mapped; not of one that lies inside another */
 };
 
 /* 0, or what is wrong with @map as an argument. Makes sentences. */
 int map_check(const struct mr_map *map);
 
-/* 0 if cache mode and access of @options are possible for @memory. Makes sentences. */
-int map_check_cache(uint32_t options);
+/* 0 if cache mode and access of @options are possible for @memory; @driver: as far as the driver is not asked. Makes sentences. */
+int map_check_cache(uint32_t options, bool driver);
 int map_check_access(const struct mr_memory *memory, uint32_t options);
+
+/* Whether it shows what another process's map of the driver's does. */
+bool map_is_import(const struct mr_map *map);
 
 /* -ENXIO with its sentence. */
 int map_unmapped(void);

@@ -5,12 +5,15 @@
 #include <errno.h>
 #include <inttypes.h>
 
+#include "channel.h"
 #include "error.h"
+#include "pager/pager.h"
 #include "physical.h"
 #include "process.h"
 #include "registry.h"
 #include "space/space.h"
 #include "sys/sys.h"
+#include "task.h"
 #include "view.h"
 
 #define ALL_OPTIONS (MR_MEMORY_READ_ONLY | MR_MEMORY_HUGE_2M | MR_MEMORY_HUGE_1G)
@@ -49,6 +52,13 @@ const struct piece *memory_piece(const struct mr_memory *memory, uint64_t offset
 	return &memory->pieces[low];
 }
 
+uint64_t memory_place(const struct mr_memory *memory, uint64_t offset)
+{
+	const struct piece *piece = memory_piece(memory, offset);
+
+	return piece->source_offset + (offset - piece->start);
+}
+
 static int check_new(uint32_t options, uint32_t allowed, struct mr_memory **ret_memory)
 {
 	if (options & ~allowed)
@@ -64,7 +74,7 @@ static void destroy(struct mr_memory *memory)
 {
 	physical_unpin(memory);
 	if (memory->away)
-		space_local.discard(memory->parked);
+		space_of(memory->parked->host)->discard(memory->parked);
 	sys_free(memory->parked);
 	pthread_mutex_destroy(&memory->pinning);
 	for (size_t i = 0; i < memory->source_count; i++)
@@ -254,9 +264,69 @@ int mr_memory_new_fd(int fd, uint64_t offset, uint64_t length, uint32_t options,
 	return 0;
 }
 
+/* Without `write` nothing can be written. */
+int mr_memory_new_pager(const struct mr_pager *pager, uint64_t length, uint64_t cache, uint32_t options,
+			struct mr_memory **ret_memory)
+{
+	struct mr_memory *memory;
+	struct pager *made;
+	int error;
+
+	error_call(__func__);
+	error = check_new(options, MR_MEMORY_READ_ONLY, ret_memory);
+	if (!error)
+		error = pager_check(pager, length);
+	if (!error)
+		error = new_leaf(pager->write ? options : options | MR_MEMORY_READ_ONLY, &memory);
+	if (error)
+		return error;
+	error = pager_new(pager, length, cache, &made);
+	if (!error)
+		error = source_take_pager(memory->sources, made);
+	if (error) {
+		destroy(memory);
+		return error;
+	}
+	append_piece(memory, memory->sources, 0, length);
+	*ret_memory = memory;
+	return 0;
+}
+
+static int sync_piece(const struct piece *piece)
+{
+	struct source *source = piece->source;
+	int error;
+
+	if (source->pager)
+		return pager_sync(source->pager, piece->source_offset, piece->length);
+	if (source->kind != SOURCE_FILE || source->file_kind != FILE_REGULAR)
+		return 0;
+	error = sys_sync_data(source->fd);
+	return error ? fail_system(error, "the file of %" PRIu64 " bytes at offset %" PRIu64 " cannot be synced", piece->length,
+				   piece->start)
+		     : 0;
+}
+
+int mr_memory_sync(struct mr_memory *memory)
+{
+	int error;
+
+	error_call(__func__);
+	error = memory_check(memory);
+	if (error)
+		return error;
+	for (size_t i = 0; i < memory->piece_count; i++) {
+		int failed = sync_piece(&memory->pieces[i]);
+
+		error = error ? error : failed;
+	}
+	return error;
+}
+
 /* Gathering regions: how many, then what. */
 struct gathering {
 	struct mr_memory *memory;
+	struct mr_task *task; /* NULL: this process */
 	size_t count;
 	uint64_t lead; /* bytes of the first page that are not asked for */
 	uint64_t left; /* bytes that are asked for */
@@ -298,7 +368,7 @@ static int take_region(void *argument, const struct region *region)
 	if (memory->source_count == gathering->count)
 		return fail(-EAGAIN, "the mappings at %#" PRIxPTR " were changed meanwhile", region->start);
 	source = &memory->sources[memory->source_count];
-	error = source_open_region(source, region, region->protection & PROT_WRITE, &offset);
+	error = source_open_region(source, gathering->task, region, region->protection & PROT_WRITE, &offset);
 	if (error)
 		return error;
 	memory->source_count++;
@@ -316,8 +386,8 @@ static int walk_range(struct gathering *gathering, const struct mr_range *range,
 
 	gathering->lead = range->address % page;
 	gathering->left = range->length;
-	return regions_each(range->address - gathering->lead, (range->address + range->length + page - 1) / page * page, each,
-			    gathering);
+	return regions_each(gathering->task, range->address - gathering->lead,
+			    (range->address + range->length + page - 1) / page * page, each, gathering);
 }
 
 static int gather(struct gathering *gathering, const struct mr_range *ranges, size_t count)
@@ -338,10 +408,20 @@ static int gather(struct gathering *gathering, const struct mr_range *ranges, si
 	return error;
 }
 
-static int check_range(const struct mr_range *range, uint64_t *total)
+/* A blocked map has a cover where its memory was. */
+static int check_open(const struct mr_range *range)
+{
+	bool blocked;
+
+	registry_lock();
+	blocked = mr_map_is_blocked(registry_find(NULL, range->address, range->address + range->length));
+	registry_unlock();
+	return blocked ? fail(-EBUSY, "the range at %#" PRIx64 " lies in a map that is blocked", range->address) : 0;
+}
+
+static int check_range(const struct mr_task *task, const struct mr_range *range, uint64_t *total)
 {
 	uint64_t most = UINT64_MAX - sys_page_size(); /* so that the end can be rounded up */
-	bool blocked;
 
 	if (!range->length)
 		return fail(-EINVAL, "the range at %#" PRIx64 " has length 0; every range has at least one byte",
@@ -352,10 +432,7 @@ static int check_range(const struct mr_range *range, uint64_t *total)
 	if (range->length > LAST_OFFSET - *total)
 		return fail(-EOVERFLOW, "the ranges have more than %" PRIu64 " bytes together", LAST_OFFSET);
 	*total += range->length;
-	registry_lock();
-	blocked = mr_map_is_blocked(registry_find(range->address, range->address + range->length));
-	registry_unlock();
-	return blocked ? fail(-EBUSY, "the range at %#" PRIx64 " lies in a map that is blocked", range->address) : 0;
+	return task ? 0 : check_open(range);
 }
 
 int mr_memory_new_ranges(struct mr_task *task, const struct mr_range *ranges, size_t count, uint32_t options,
@@ -367,12 +444,13 @@ int mr_memory_new_ranges(struct mr_task *task, const struct mr_range *ranges, si
 
 	error_call(__func__);
 	error = check_new(options, MR_MEMORY_READ_ONLY, ret_memory);
-	if (!error && task)
-		error = fail(-EOPNOTSUPP, "task %p is not NULL; this version knows the calling process alone", (void *)task);
+	if (!error)
+		error = task_check(task);
+	gathering.task = task_is_own(task) ? NULL : task;
 	if (!error && (!ranges || !count))
 		error = fail(-EINVAL, "there are %zu ranges at %p; there must be one at least", count, (const void *)ranges);
 	for (size_t i = 0; !error && i < count; i++)
-		error = check_range(&ranges[i], &total);
+		error = check_range(gathering.task, &ranges[i], &total);
 	if (!error)
 		error = gather(&gathering, ranges, count);
 	if (error)
@@ -380,6 +458,63 @@ int mr_memory_new_ranges(struct mr_task *task, const struct mr_range *ranges, si
 	gathering.memory->options = options;
 	*ret_memory = gathering.memory;
 	return 0;
+}
+
+static int check_physical(const struct mr_range *ranges, size_t count)
+{
+	uint64_t page = sys_page_size(), total = 0;
+
+	if (!ranges || !count)
+		return fail(-EINVAL, "there are %zu ranges at %p; there must be one at least", count, (const void *)ranges);
+	for (size_t i = 0; i < count; i++) {
+		if (!ranges[i].length || ranges[i].length % page || ranges[i].address % page)
+			return fail(-EINVAL,
+				    "the physical range of %" PRIu64 " bytes at %#" PRIx64 " is not whole pages of %" PRIu64
+				    " bytes",
+				    ranges[i].length, ranges[i].address, page);
+		if (ranges[i].length > LAST_OFFSET - total || ranges[i].address > UINT64_MAX - ranges[i].length)
+			return fail(-EOVERFLOW, "the ranges have more than %" PRIu64 " bytes together, or wrap around",
+				    LAST_OFFSET);
+		total += ranges[i].length;
+	}
+	return 0;
+}
+
+/* Each source has a descriptor of its own, so that they are closed as all sources are. */
+static int open_physical(struct mr_memory *memory, const struct mr_range *range, bool read_only)
+{
+	struct source *source = &memory->sources[memory->source_count];
+	int error = source_open_physical(source, range->address, range->length, read_only);
+
+	if (error)
+		return error;
+	memory->source_count++;
+	append_piece(memory, source, 0, range->length);
+	return 0;
+}
+
+int mr_memory_new_physical(const struct mr_range *ranges, size_t count, uint32_t options, struct mr_memory **ret_memory)
+{
+	struct mr_memory *memory;
+	int error;
+
+	error_call(__func__);
+	error = check_new(options, MR_MEMORY_READ_ONLY, ret_memory);
+	if (!error)
+		error = check_physical(ranges, count);
+	if (error)
+		return error;
+	memory = allocate(count, count, 0);
+	if (!memory)
+		return no_memory();
+	memory->options = options;
+	for (size_t i = 0; !error && i < count; i++)
+		error = open_physical(memory, &ranges[i], options & MR_MEMORY_READ_ONLY);
+	if (error)
+		destroy(memory);
+	else
+		*ret_memory = memory;
+	return error;
 }
 
 static int note_access(void *argument, const struct region *region)
@@ -391,14 +526,14 @@ static int note_access(void *argument, const struct region *region)
 	return 0;
 }
 
-int memory_adopt(uintptr_t start, uint64_t length, struct mr_memory **ret_memory)
+int memory_adopt(struct mr_task *task, uintptr_t start, uint64_t length, struct mr_memory **ret_memory)
 {
-	struct gathering gathering = { .any_access = true };
+	struct gathering gathering = { .task = task, .any_access = true };
 	struct mr_range range = { start, length };
 	uint64_t page = sys_page_size();
 	uint32_t options = 0;
 	struct view *parked;
-	int error = regions_each(start - start % page, (start + length + page - 1) / page * page, note_access, &options);
+	int error = regions_each(task, start - start % page, (start + length + page - 1) / page * page, note_access, &options);
 
 	if (error)
 		return error;
@@ -421,7 +556,7 @@ static bool at_page(const struct piece *piece, uint64_t offset)
 {
 	uint64_t place = piece->source_offset + offset;
 
-	if (piece->source->kind == SOURCE_PRIVATE)
+	if (source_is_private(piece->source))
 		place += source_private_address(piece->source);
 	return place % piece->source->page_size == 0;
 }
@@ -550,6 +685,16 @@ uint64_t mr_memory_length(const struct mr_memory *memory)
 uint32_t mr_memory_options(const struct mr_memory *memory)
 {
 	return memory ? memory->options : 0;
+}
+
+bool memory_is_paged(const struct mr_memory *memory, uint64_t offset, uint64_t length)
+{
+	const struct piece *last = memory_piece(memory, offset + length - 1);
+
+	for (const struct piece *piece = memory_piece(memory, offset); piece <= last; piece++)
+		if (piece->source->pager)
+			return true;
+	return false;
 }
 
 /* Copy piece by piece. */

@@ -65,6 +65,9 @@ int memory_copy(struct mr_memory *memory, uint64_t offset, void *buffer, uint64_
 /* Whether nobody but this library can take pages of [offset, offset + length) away, so that plain instructions may copy it. */
 bool memory_is_steady(const struct mr_memory *memory, uint64_t offset, uint64_t length);
 
+/* Whether some of it comes from a pager. */
+bool memory_is_paged(const struct mr_memory *memory, uint64_t offset, uint64_t length);
+
 /* Whether some byte of the one range is a byte of the other. */
 bool memory_overlaps(const struct mr_memory *left, uint64_t left_offset, const struct mr_memory *right, uint64_t right_offset,
 		     uint64_t length);
@@ -72,7 +75,10 @@ bool memory_overlaps(const struct mr_memory *left, uint64_t left_offset, const s
 /* The piece that holds the byte at @offset, which is in @memory. */
 const struct piece *memory_piece(const struct mr_memory *memory, uint64_t offset);
 
-/* The memory that is mapped at [start, start + length) now, to be adopted; read-only if it is not writable. Makes sentences. */
-int memory_adopt(uintptr_t start, uint64_t length, struct mr_memory **ret_memory);
+/* Where the byte at @offset lies, as far as it matters for where in a page. */
+uint64_t memory_place(const struct mr_memory *memory, uint64_t offset);
+
+/* The memory that is mapped at [start, start + length) of @task (NULL: this process) now, to be adopted; read-only if it is not writable. Makes sentences. */
+int memory_adopt(struct mr_task *task, uintptr_t start, uint64_t length, struct mr_memory **ret_memory);
 
 #endif

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stddef.h>
 
 #include "copy.h"
@@ -77,11 +78,13 @@ static bool is_writable(const struct view *view)
 static int open_target(struct move *move)
 {
 	const struct redirect *redirect = &move->redirect;
-	int error = view_plan(&move->target, redirect->backing, redirect->offset, move->map->length, 0, false);
+	int error = view_plan(&move->target, NULL, redirect->backing, redirect->offset, move->map->length, 0, false);
 
+	if (error == -EOPNOTSUPP && move->map->channel)
+		return 0; /* what the driver alone can map is written to by way of the memory */
 	if (error)
 		return error;
-	error = move->map->space->build_aside(&move->target, 0);
+	error = space_local.build_aside(&move->target, 0);
 	if (error) {
 		view_forget(&move->target);
 		return error;
@@ -97,14 +100,18 @@ static int open_destination(struct move *move)
 
 	move->to = (struct copy_end){ .memory = redirect->backing, .offset = redirect->offset };
 	move->to.steady = memory_is_steady(redirect->backing, redirect->offset, move->map->length);
+	if (memory_is_paged(redirect->backing, redirect->offset, move->map->length) &&
+	    !(redirect->options & MR_MAP_COPY_ON_WRITE))
+		return 0; /* by way of the memory: what is written so need not be read before */
 	if (is_writable(&redirect->next)) {
-		move->to.address = next;
+		if (!move->map->host) /* what stands in another process is written to by way of the memory */
+			move->to.address = next;
 		return 0;
 	}
 	if (has_copies(&redirect->next) && redirect->options & MR_MAP_READ_ONLY)
 		return fail(-EOPNOTSUPP, "what is copied for a copy-on-write map of this memory cannot be moved to read-only");
 	if (has_copies(&redirect->next))
-		move->also = (struct copy_end){ .address = next };
+		move->also = (struct copy_end){ .address = next, .task = move->map->task };
 	return open_target(move);
 }
 
@@ -123,7 +130,9 @@ static int populate_next(struct move *move)
 {
 	const struct view *next = &move->redirect.next;
 
-	return view_stands_whole(next) ? move->map->space->populate(next) : 0;
+	if (memory_is_paged(move->redirect.backing, move->redirect.offset, move->map->length))
+		return 0;
+	return view_stands_whole(next) ? move->map->space->populate(next, 0, next->span) : 0;
 }
 
 /* -- guarded -- */
@@ -144,8 +153,11 @@ static void mark(struct guard *guard, uintptr_t address)
 	pthread_mutex_unlock(&move->lock);
 }
 
-/* The marks of a word of pages, which are protected again before anybody can mark them anew. */
-static int take_marks(struct move *move, uint64_t word, uint64_t *ret_marks)
+/*
+ * The marks of a word of pages, which are protected again before anybody can mark them anew. -EAGAIN: not now. The lock must not be kept
+ * until then: the service's thread may be waiting for it, and others for that one.
+ */
+static int try_take_marks(struct move *move, uint64_t word, uint64_t *ret_marks)
 {
 	uint64_t marks, first;
 	int error = 0;
@@ -164,6 +176,29 @@ static int take_marks(struct move *move, uint64_t word, uint64_t *ret_marks)
 	}
 	pthread_mutex_unlock(&move->lock);
 	return error;
+}
+
+static int take_marks(struct move *move, uint64_t word, uint64_t *ret_marks)
+{
+	int error;
+
+	while ((error = try_take_marks(move, word, ret_marks)) == -EAGAIN) {
+		move->map->space->look();
+		sched_yield();
+	}
+	return error;
+}
+
+/* This thread has a processor, which the service's may be waiting for, and so may who was let go. */
+static void see_to_others(struct move *move)
+{
+	uint64_t let_go;
+
+	move->map->space->look();
+	pthread_mutex_lock(&move->lock);
+	let_go = move->faults;
+	pthread_mutex_unlock(&move->lock);
+	copy_give_way(&move->copy, let_go);
 }
 
 /* Copy what of the pages [first, first + count) belongs to the map. */
@@ -216,6 +251,7 @@ static int copy_everything(struct move *move)
 
 		copy_pace(&move->copy, count * move->page);
 		error = copy_pages(move, first, count);
+		see_to_others(move);
 		if (!error && first / part % 4 == 3)
 			error = copy_tell(&move->copy, move->copy.report.bytes, move->map->length);
 	}
@@ -237,6 +273,8 @@ static int sweep(struct move *move, bool paced)
 			copy_pace(&move->copy, (uint64_t)__builtin_popcountll(marks) * move->page);
 		if (!error)
 			error = copy_marked(move, word, marks);
+		if (paced && marks)
+			see_to_others(move);
 	}
 	learn_speed(move, move->copy.report.bytes - before, begin);
 	return error;
@@ -340,6 +378,7 @@ static int move_under_shield(struct move *move)
 	if (error)
 		return error;
 	copy_stalled(&move->copy, move->shield.stall_ns);
+	move->from = copy_shown(move->map);
 	error = copy_everything(move);
 	if (!error)
 		error = end_round(move, move->map->length);
@@ -371,7 +410,6 @@ static int move_guarded(struct move *move)
 
 	if (error)
 		return error;
-	move->from = copy_shown(move->map);
 	move->shield.guard.write = mark;
 	pthread_mutex_init(&move->lock, NULL);
 	error = move_under_shield(move);
@@ -441,10 +479,22 @@ static int move_staged(struct move *move)
 		error = open_destination(move);
 	if (!error)
 		error = move_now(move);
-	move->map->space->discard(&move->target);
+	space_local.discard(&move->target);
 	if (error)
 		map_unwatch(move->map, watching);
 	return error;
+}
+
+/* What another process shares with others would be moved for it alone, and they would go on with the old bytes. */
+static int check_shared(const struct mr_map *map)
+{
+	for (size_t i = 0; map->host && i < map->view.count; i++)
+		if (map->view.segments[i].shared)
+			return fail(
+				-EOPNOTSUPP,
+				"the map is of memory that process %d may share with others, which would not follow; redirect it instead",
+				(int)mr_task_pid(map->task));
+	return 0;
 }
 
 /* With the map's lock held. */
@@ -460,6 +510,8 @@ static int take(struct move *move)
 		error = fail(-EINVAL, "the memory to move to is, in part, what the map shows");
 	if (!error)
 		error = map_refresh(map);
+	if (!error)
+		error = check_shared(map);
 	if (!error)
 		error = redirect_plan(redirect);
 	if (!error)

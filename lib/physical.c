@@ -11,7 +11,9 @@
 
 #include "error.h"
 #include "memory.h"
+#include "pager/pager.h"
 #include "sys/sys.h"
+#include "task.h"
 
 /* Pages that are looked at in one go: the entries of one page table. */
 #define BATCH 512
@@ -28,7 +30,8 @@ struct pin {
 
 /* A run of contiguous frames while it is followed from page to page. */
 struct run {
-	uint64_t address; /* of its first byte */
+	const struct mr_task *task; /* whose addresses they are */
+	uint64_t address;	    /* of its first byte */
 	uint64_t length;
 };
 
@@ -76,20 +79,23 @@ static ssize_t count_frames(const uint64_t *entries, size_t count, uint64_t next
 	return (ssize_t)i;
 }
 
-static int read_entries(uintptr_t page_index, uint64_t *ret_entries, size_t count)
+static int read_entries(const struct mr_task *task, uintptr_t page_index, uint64_t *ret_entries, size_t count)
 {
+	char path[TASK_PATH];
 	ssize_t got;
-	int fd = sys_open("/proc/self/pagemap", O_RDONLY);
+	int fd;
 
+	task_path(task, "pagemap", path);
+	fd = sys_open(path, O_RDONLY);
 	if (fd == -EACCES || fd == -EPERM)
 		return hidden();
 	if (fd < 0)
-		return fail_system(fd, "/proc/self/pagemap cannot be opened");
+		return fail_system(fd, "%s cannot be opened", path);
 	got = sys_pread(fd, ret_entries, count * sizeof(*ret_entries), page_index * sizeof(*ret_entries));
 	sys_close(fd);
 	if (got == (ssize_t)(count * sizeof(*ret_entries)))
 		return 0;
-	return fail_system(got < 0 ? (int)got : -EIO, "/proc/self/pagemap cannot be read");
+	return fail_system(got < 0 ? (int)got : -EIO, "%s cannot be read", path);
 }
 
 /*
@@ -103,7 +109,7 @@ static int64_t grow(struct run *run, uintptr_t address, uint64_t length)
 	size_t count = pages < BATCH ? (size_t)pages : BATCH;
 	uint64_t entries[BATCH], bytes;
 	ssize_t found;
-	int error = read_entries(address / page, entries, count);
+	int error = read_entries(run->task, address / page, entries, count);
 
 	if (error)
 		return error;
@@ -151,8 +157,7 @@ static uint64_t resident_bytes(const struct source *source, uintptr_t window, ui
 	return bytes;
 }
 
-/* Grow @run through a window of the source, one batch at most. */
-static int64_t grow_in_window(struct run *run, const struct source *source, uint64_t offset, uint64_t length)
+static int64_t look_through_window(struct run *run, const struct source *source, uint64_t offset, uint64_t length)
 {
 	uint64_t page = source->page_size, small = sys_page_size();
 	uint64_t lead = offset % page, most = page > BATCH * small ? page : BATCH * small;
@@ -178,6 +183,32 @@ static int64_t grow_in_window(struct run *run, const struct source *source, uint
 	return grown;
 }
 
+/* Grow @run through a window of the source, one batch at most. Nobody may map what a pager's cache has not. */
+static int64_t grow_in_window(struct run *run, const struct source *source, uint64_t offset, uint64_t length)
+{
+	int64_t grown = 0;
+
+	if (!source->pager)
+		return look_through_window(run, source, offset, length);
+	length = pager_hold_present(source->pager, offset, length);
+	if (length) {
+		grown = look_through_window(run, source, offset, length);
+		pager_let_go(source->pager, offset, 1, false);
+	}
+	return grown;
+}
+
+/* Let the run grow over a physical range, if it goes on there. */
+static int64_t grow_by_frames(struct run *run, uint64_t address, uint64_t length)
+{
+	if (!run->length)
+		run->address = address;
+	else if (address != run->address + run->length)
+		return 0;
+	run->length += length;
+	return (int64_t)length;
+}
+
 static int64_t grow_in_piece(struct run *run, struct mr_memory *memory, const struct piece *piece, uint64_t skip,
 			     uint64_t length)
 {
@@ -185,12 +216,15 @@ static int64_t grow_in_piece(struct run *run, struct mr_memory *memory, const st
 	uint64_t done = 0;
 	int64_t step = 1;
 
-	if (memory->pins && source->kind != SOURCE_PRIVATE) {
+	run->task = source->task;
+	if (source->kind == SOURCE_PHYSICAL)
+		return grow_by_frames(run, source->address + piece->source_offset + skip, length);
+	if (memory->pins && !source_is_private(source)) {
 		const struct pin *pin = &memory->pins[piece - memory->pieces];
 
 		return grow_all(run, pin->address + pin->lead + skip, length);
 	}
-	if (source->kind == SOURCE_PRIVATE) {
+	if (source_is_private(source)) {
 		uintptr_t address = source_private_address(source);
 
 		return address ? grow_all(run, address + piece->source_offset + skip, length) : 0;
@@ -228,9 +262,10 @@ int physical_of_memory(struct mr_memory *memory, uint64_t offset, uint64_t most,
 	return 0;
 }
 
-int physical_of_address(uintptr_t address, uint64_t most, uint64_t *ret_address, uint64_t *ret_length)
+int physical_of_address(const struct mr_task *task, uintptr_t address, uint64_t most, uint64_t *ret_address,
+			uint64_t *ret_length)
 {
-	struct run run = { 0 };
+	struct run run = { .task = task };
 	int64_t grown = grow_all(&run, address, most);
 
 	if (!run.length)
@@ -260,6 +295,9 @@ static int locate(struct pin *pin, const struct piece *piece)
 	struct source *source = piece->source;
 	uintptr_t address;
 
+	if (source->kind == SOURCE_FOREIGN)
+		return fail(-EOPNOTSUPP, "the memory at offset %" PRIu64 " is private to process %d, which alone can lock it",
+			    piece->start, (int)mr_task_pid(source->task));
 	if (source->kind != SOURCE_PRIVATE)
 		return 0;
 	address = source_private_address(source);
@@ -273,10 +311,15 @@ static int locate(struct pin *pin, const struct piece *piece)
 
 static void unpin_piece(struct pin *pin, const struct piece *piece)
 {
-	if (piece->source->kind != SOURCE_PRIVATE)
+	if (piece->source->kind == SOURCE_PHYSICAL)
+		return;
+	if (!source_is_private(piece->source)) {
 		sys_munmap(pin->address, pin->length);
-	else if (!locate(pin, piece))
+		if (piece->source->pager)
+			pager_unpin(piece->source->pager, piece->source_offset, piece->length);
+	} else if (!locate(pin, piece)) {
 		sys_munlock(pin->address, pin->length);
+	}
 }
 
 static int map_pin(struct pin *pin, const struct piece *piece)
@@ -291,13 +334,23 @@ static int map_pin(struct pin *pin, const struct piece *piece)
 	pin->length = (pin->lead + piece->length + source->page_size - 1) / source->page_size * source->page_size;
 	if (source->kind == SOURCE_PRIVATE)
 		return 0;
-	return source_map(source, piece->source_offset - pin->lead, pin->length, PROT_READ, 0, false, 0, &pin->address);
+	if (source->pager)
+		error = pager_hold(source->pager, piece->source_offset, piece->length, true);
+	if (error)
+		return error;
+	error = source_map(source, piece->source_offset - pin->lead, pin->length, PROT_READ, 0, false, 0, &pin->address);
+	if (error && source->pager)
+		pager_unpin(source->pager, piece->source_offset, piece->length);
+	return error;
 }
 
+/* A physical range has no other place to go to. */
 static int pin_piece(struct pin *pin, const struct piece *piece)
 {
-	int error = map_pin(pin, piece);
+	int error = piece->source->kind == SOURCE_PHYSICAL ? 0 : map_pin(pin, piece);
 
+	if (piece->source->kind == SOURCE_PHYSICAL)
+		return 0;
 	if (error)
 		return error;
 	error = sys_mlock(pin->address, pin->length);

@@ -9,8 +9,10 @@
 
 #include "error.h"
 #include "fault/service.h"
+#include "pager/pager.h"
 #include "registry.h"
 #include "source.h"
+#include "space/foreign.h"
 
 static struct {
 	_Atomic uint32_t generation;
@@ -37,10 +39,12 @@ static void before_fork(void)
 	sources_lock();
 	registry_lock();
 	service_lock();
+	foreign_lock();
 }
 
 static void after_fork_in_parent(void)
 {
+	foreign_unlock();
 	service_unlock();
 	registry_unlock();
 	sources_unlock();
@@ -51,8 +55,11 @@ static void after_fork_in_parent(void)
 static void become_child(void)
 {
 	service_reset();
+	foreign_reset();
 	registry_reset();
 	sources_reset();
+	windows_reset();
+	pagers_reset();
 	make_gate();
 	atomic_store(&process.pid, getpid());
 	atomic_fetch_add(&process.generation, 1);

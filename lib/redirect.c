@@ -23,25 +23,39 @@
 #include "process.h"
 #include "redirect.h"
 #include "registry.h"
+#include "space/foreign.h"
 #include "space/space.h"
+#include "sys/sys.h"
 
 #define ACCESS	(MR_MAP_READ_ONLY | MR_MAP_COPY_ON_WRITE)
 #define MODE	(ACCESS | MR_MAP_CACHE_MASK)
 #define ALLOWED (MODE | MR_MAP_PREFAULT)
 
+/* The smallest huge page, whose page tables are moved whole. */
+#define HUGE (UINT64_C(2) << 20)
+
 static int check_state(const struct mr_map *map)
 {
+	if (map_is_import(map))
+		return fail(-EPERM, "the map was imported; only the process that exports it can redirect it");
 	if (!(map->options & MR_MAP_UNIQUE))
 		return fail(-EPERM, "the map is not MR_MAP_UNIQUE; only a unique map can be redirected");
-	return map->mapped ? 0 : map_unmapped();
+	if (!map->mapped)
+		return map_unmapped();
+	return foreign_is_there(map->host)
+		       ? 0
+		       : fail(-ESRCH, "process %d, which the map is in, has died", (int)mr_task_pid(map->task));
 }
 
-static int check_options(uint32_t options)
+static int check_options(uint32_t options, bool driver)
 {
 	if (options & ~ALLOWED)
 		return fail(-EINVAL, "options %#" PRIx32 " have bits that are unknown here; allowed are %#" PRIx32, options,
 			    ALLOWED);
-	return map_check_cache(options);
+	if (driver && options & MR_MAP_COPY_ON_WRITE)
+		return fail(-EOPNOTSUPP,
+			    "a map of the driver's cannot be MR_MAP_COPY_ON_WRITE, as options %#" PRIx32 " ask for", options);
+	return map_check_cache(options, driver);
 }
 
 static int check_target(const struct redirect *redirect)
@@ -55,7 +69,7 @@ static int check_target(const struct redirect *redirect)
 		return fail(-EINVAL, "new_backing is NULL, with offset %" PRIu64 " and options %#" PRIx32 "; both must be 0",
 			    offset, redirect->options);
 	}
-	error = check_options(redirect->options);
+	error = check_options(redirect->options, redirect->map->options & MR_MAP_DRIVER);
 	if (!error)
 		error = memory_range_check(redirect->backing, offset, length);
 	return error;
@@ -71,7 +85,7 @@ int redirect_check(const struct redirect *redirect)
 /* From the first time on until the map is freed. */
 int map_watch(struct mr_map *map)
 {
-	int error = map->watching ? 0 : map->space->watch();
+	int error = map->watching ? 0 : map->space->watch(map->host);
 
 	if (!error)
 		map->watching = true;
@@ -82,7 +96,7 @@ void map_unwatch(struct mr_map *map, bool watching)
 {
 	if (watching || !map->watching || map->blocked)
 		return;
-	map->space->unwatch();
+	map->space->unwatch(map->host);
 	map->watching = false;
 }
 
@@ -99,6 +113,7 @@ int map_refresh(struct mr_map *map)
 		return error;
 	view_forget(&map->view);
 	map->view = now;
+	map->executable = view_is_executable(&now);
 	return 0;
 }
 
@@ -125,7 +140,7 @@ int map_restore(struct mr_map *map)
 	process_gate_enter();
 	error = map->space->place(&map->view, map->start);
 	if (!error) {
-		map->space->open(map->start, map->span);
+		map->space->open(map->host, map->start, map->span);
 		map->blocked = false;
 	}
 	process_gate_leave();
@@ -158,8 +173,9 @@ static int take_parked(struct redirect *redirect)
 	const struct mr_map *map = redirect->map;
 
 	registry_lock();
-	if (backing->parked && backing->away && !(redirect->options & MR_MAP_COPY_ON_WRITE) && !redirect->offset &&
-	    backing->parked->span == map->span && backing->parked->lead == map->address - map->start) {
+	if (backing->parked && backing->away && backing->parked->host == map->host &&
+	    !(redirect->options & MR_MAP_COPY_ON_WRITE) && !redirect->offset && backing->parked->span == map->span &&
+	    backing->parked->lead == map->address - map->start) {
 		redirect->next = *backing->parked;
 		redirect->unparked = true;
 		backing->away = false;
@@ -178,26 +194,68 @@ static void park(struct mr_memory *memory, struct view *view)
 	*view = (struct view){ 0 };
 }
 
+/* The driver takes hold of the memory; an adopted one stays where it is parked. */
+static int plan_driver(struct redirect *redirect)
+{
+	struct mr_map *map = redirect->map;
+	int error = 0;
+
+	if (map->address % sys_page_size() != memory_place(redirect->backing, redirect->offset) % sys_page_size())
+		error = fail(-EINVAL, "offset %" PRIu64 " lies elsewhere within its page than the map's address %#" PRIxPTR,
+			     redirect->offset, map->address);
+	if (!error)
+		error = map_check_access(redirect->backing, redirect->options);
+	if (error)
+		return error;
+	return view_plan_driver(&redirect->next, &map->channel, redirect->backing, redirect->offset, map->length,
+				redirect->options);
+}
+
 int redirect_plan(struct redirect *redirect)
 {
 	const struct mr_map *map = redirect->map;
-	int error = take_parked(redirect);
+	int error;
+
+	if (map->channel)
+		return plan_driver(redirect);
+	error = take_parked(redirect);
 
 	if (!error && !redirect->unparked)
-		error = view_plan(&redirect->next, redirect->backing, redirect->offset, map->length, redirect->options & ACCESS,
-				  true);
+		error = view_plan(&redirect->next, map->host, redirect->backing, redirect->offset, map->length,
+				  redirect->options & ACCESS, true);
 	if (!error && !redirect->unparked)
 		error = view_fit(&redirect->next, map->start, map->span, map->address);
+	if (!error && !redirect->unparked && map->executable)
+		view_make_executable(&redirect->next);
 	return error ? error : map_check_access(redirect->backing, redirect->options);
+}
+
+/* What stands elsewhere within a huge page than the map does, would be moved there page by page, and lose its huge pages: not while clients wait. */
+static int bring_into_phase(struct redirect *redirect)
+{
+	const struct mr_map *map = redirect->map;
+	uint64_t phase = map->start % HUGE, span = redirect->next.span;
+	uintptr_t base;
+	int error;
+
+	if (map->host || span < HUGE || redirect->next.base % HUGE == phase)
+		return 0;
+	error = space_local.reserve(span, HUGE, phase, &base);
+	if (error)
+		return error;
+	error = space_local.place(&redirect->next, base);
+	if (error)
+		space_local.release(NULL, base, span);
+	return error;
 }
 
 int redirect_stage(struct redirect *redirect)
 {
 	const struct mr_map *map = redirect->map;
-	int error = redirect->unparked ? 0 : map->space->build_aside(&redirect->next, map->start);
+	int error = redirect->unparked ? bring_into_phase(redirect) : map->space->build_aside(&redirect->next, map->start);
 
 	if (!error && redirect->options & MR_MAP_PREFAULT && redirect->next.base)
-		error = map->space->populate(&redirect->next);
+		error = map->space->populate(&redirect->next, 0, redirect->next.span);
 	return error;
 }
 
@@ -213,7 +271,7 @@ static int exchange(struct redirect *redirect)
 	if (error)
 		map->blocked = map->space->place(&map->view, map->start) != 0;
 	if (!map->blocked)
-		map->space->open(map->start, map->span);
+		map->space->open(map->host, map->start, map->span);
 	return error;
 }
 
@@ -229,7 +287,7 @@ static int put_in_place(struct redirect *redirect)
 			       : exchange(redirect);
 	error = space->place(&redirect->next, map->start);
 	if (!error)
-		space->open(map->start, map->span);
+		space->open(map->host, map->start, map->span);
 	return error;
 }
 
@@ -269,14 +327,16 @@ static int replace(struct redirect *redirect)
 	int error = map->space->replace(map->blocked ? NULL : &map->view, &redirect->next, map->start);
 
 	if (!error && map->blocked)
-		map->space->open(map->start, map->span);
+		map->space->open(map->host, map->start, map->span);
 	return error;
 }
 
+/* Within the gate: a child that is forked in the middle would take what its map shows for what stands aside. */
 void redirect_note(struct redirect *redirect)
 {
 	struct mr_map *map = redirect->map;
 
+	process_gate_enter();
 	redirect->old = map->view;
 	redirect->old_memory = map->memory;
 	map->view = redirect->next;
@@ -286,6 +346,7 @@ void redirect_note(struct redirect *redirect)
 	map->blocked = false;
 	if (redirect->old.adopted)
 		park(redirect->old_memory, &redirect->old);
+	process_gate_leave();
 }
 
 void redirect_abandon(struct redirect *redirect)
@@ -333,7 +394,7 @@ static int change_access(struct redirect *redirect)
 	if (!error)
 		error = view_protect(&map->view, redirect->options & ACCESS);
 	if (!error && prefault && all_parked(&map->view))
-		error = map->space->populate(&map->view);
+		error = map->space->populate(&map->view, 0, map->view.span);
 	if (!error && map->blocked)
 		error = map_restore(map);
 	if (error && map->view.access != before)
@@ -365,7 +426,7 @@ static int go(struct redirect *redirect)
 		return change_access(redirect);
 	if (!is_shown(redirect) || (map->blocked && prefault && !all_parked(&map->view)))
 		return show(redirect);
-	error = prefault ? map->space->populate(&map->view) : 0;
+	error = prefault ? map->space->populate(&map->view, 0, map->view.span) : 0;
 	return error || !map->blocked ? error : map_restore(map);
 }
 
@@ -387,6 +448,8 @@ int mr_map_redirect(struct mr_map *map, struct mr_memory *new_backing, uint32_t 
 	error = redirect_check(&redirect);
 	if (!error)
 		error = go(&redirect);
+	if (!error && new_backing && options & MR_MAP_PREFAULT && map->channel)
+		map->space->populate(&map->view, 0, map->span); /* there is nothing to fill before it is shown */
 	if (error)
 		map_unwatch(map, watching);
 	pthread_mutex_unlock(&map->lock);

@@ -9,8 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "channel.h"
 #include "error.h"
+#include "pager/pager.h"
 #include "sys/sys.h"
+#include "task.h"
 
 /* Bytes of a file that are mapped at a time in order to be copied. */
 #define WINDOW (UINT64_C(32) << 20)
@@ -36,9 +39,25 @@ void sources_unlock(void)
 	pthread_rwlock_unlock(&sources.lock);
 }
 
+void sources_hold(void)
+{
+	pthread_rwlock_rdlock(&sources.lock);
+}
+
+void sources_let_go(void)
+{
+	pthread_rwlock_unlock(&sources.lock);
+}
+
 void sources_reset(void)
 {
 	pthread_rwlock_init(&sources.lock, NULL);
+}
+
+/* Whether the bytes are in the process of @task; NULL: this one. */
+static bool lives_in(const struct source *source, const struct mr_task *task)
+{
+	return task && source->task ? source->task->pid == task->pid : !task && !source->task;
 }
 
 static bool inside(const struct source *source, uintptr_t from, uint64_t length)
@@ -53,19 +72,21 @@ static bool touches(const struct source *source, uintptr_t from, uint64_t length
 }
 
 /* A source that lies across the border of what moves has no one place any more: its bytes are lost to it. */
-void sources_moved(uintptr_t from, uint64_t length, uintptr_t to)
+void sources_moved(const struct mr_task *task, uintptr_t from, uint64_t length, uintptr_t to)
 {
 	for (struct source *source = sources.privates; source; source = source->next)
-		if (inside(source, from, length))
+		if (!lives_in(source, task))
+			continue;
+		else if (inside(source, from, length))
 			source->address = source->address - from + to;
 		else if (touches(source, from, length))
 			source->address = 0;
 }
 
-void sources_lost(uintptr_t from, uint64_t length)
+void sources_lost(const struct mr_task *task, uintptr_t from, uint64_t length)
 {
 	for (struct source *source = sources.privates; source; source = source->next)
-		if (touches(source, from, length))
+		if (lives_in(source, task) && touches(source, from, length))
 			source->address = 0;
 }
 
@@ -79,11 +100,15 @@ uintptr_t source_private_address(struct source *source)
 	return address;
 }
 
-static void open_private(struct source *source, uintptr_t address, uint64_t length)
+/* @task: NULL for this process. */
+static void open_private(struct source *source, struct mr_task *task, uintptr_t address, uint64_t length)
 {
-	*source = (struct source){
-		.kind = SOURCE_PRIVATE, .fd = -1, .page_size = sys_page_size(), .address = address, .length = length
-	};
+	*source = (struct source){ .kind = task ? SOURCE_FOREIGN : SOURCE_PRIVATE,
+				   .fd = -1,
+				   .page_size = sys_page_size(),
+				   .address = address,
+				   .length = length,
+				   .task = mr_task_ref(task) };
 	sources_lock();
 	source->next = sources.privates;
 	if (source->next)
@@ -91,6 +116,11 @@ static void open_private(struct source *source, uintptr_t address, uint64_t leng
 	source->link = &sources.privates;
 	sources.privates = source;
 	sources_unlock();
+}
+
+bool source_is_private(const struct source *source)
+{
+	return source->kind == SOURCE_PRIVATE || source->kind == SOURCE_FOREIGN;
 }
 
 static void close_private(struct source *source)
@@ -102,13 +132,23 @@ static void close_private(struct source *source)
 	sources_unlock();
 }
 
+static void let_go_of_pager(struct pager *pager)
+{
+	windows_forget(pager);
+	pager_unref(pager);
+}
+
 void source_close(struct source *source)
 {
-	if (source->kind == SOURCE_PRIVATE && source->link)
+	if (source_is_private(source) && source->link)
 		close_private(source);
+	if (source->kind == SOURCE_FOREIGN)
+		mr_task_unref(source->task);
 	if (source->kind == SOURCE_ALIAS)
 		sys_munmap(source->address, source->length);
-	if (source->kind == SOURCE_FILE && source->page_size)
+	if (source->pager)
+		let_go_of_pager(source->pager);
+	else if ((source->kind == SOURCE_FILE || source->kind == SOURCE_PHYSICAL) && source->page_size)
 		sys_close(source->fd);
 }
 
@@ -135,6 +175,25 @@ int source_take_file(struct source *source, int fd)
 	}
 	*source = (struct source){ .kind = SOURCE_FILE, .fd = fd, .file_kind = kind_of(&status, magic) };
 	source->page_size = source->file_kind == FILE_HUGE ? block : sys_page_size();
+	source->device = status.st_dev;
+	source->inode = status.st_ino;
+	return 0;
+}
+
+int source_take_pager(struct source *source, struct pager *pager)
+{
+	struct stat status;
+	int error = sys_stat(pager_fd(pager), &status);
+
+	if (error) {
+		pager_unref(pager);
+		return fail_system(error, "the cache of a pager cannot be asked what it is");
+	}
+	*source = (struct source){ .kind = SOURCE_FILE,
+				   .file_kind = FILE_SHMEM,
+				   .page_size = sys_page_size(),
+				   .fd = pager_fd(pager),
+				   .pager = pager };
 	source->device = status.st_dev;
 	source->inode = status.st_ino;
 	return 0;
@@ -182,13 +241,14 @@ int source_open_file(struct source *source, int fd, uint64_t offset, bool writab
  * The file behind a shared region, by the kernel's link to it (which takes CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE). Only a regular
  * file: opening a device makes another instance of it. The region is cut from a mapping whose bounds are in the link's name.
  */
-static int open_linked(const struct region *region, bool writable)
+static int open_linked(const struct mr_task *task, const struct region *region, bool writable)
 {
+	char name[48], path[TASK_PATH];
 	struct stat status;
-	char path[80];
 	int error;
 
-	snprintf(path, sizeof(path), "/proc/self/map_files/%" PRIxPTR "-%" PRIxPTR, region->whole_start, region->whole_end);
+	snprintf(name, sizeof(name), "map_files/%" PRIxPTR "-%" PRIxPTR, region->whole_start, region->whole_end);
+	task_path(task, name, path);
 	error = sys_stat_path(path, &status);
 	if (error)
 		return error;
@@ -229,23 +289,49 @@ static int open_alias(struct source *source, const struct region *region)
 	return 0;
 }
 
-int source_open_region(struct source *source, const struct region *region, bool writable, uint64_t *ret_offset)
+int source_open_region(struct source *source, struct mr_task *task, const struct region *region, bool writable,
+		       uint64_t *ret_offset)
 {
+	struct pager *pager = task ? NULL : windows_find(region->start, region->inode, ret_offset);
 	int fd, error;
 
+	if (pager)
+		return source_take_pager(source, pager);
 	*ret_offset = 0;
 	if (region->shared) {
-		fd = open_linked(region, writable);
+		fd = open_linked(task, region, writable);
 		if (fd >= 0) {
 			*ret_offset = region->offset;
 			return source_take_file(source, fd);
 		}
-		error = open_alias(source, region);
+		if (strncmp(region->name, "/memredirect", 12) == 0)
+			return fail(-EOPNOTSUPP,
+				    "what is mapped at %#" PRIxPTR
+				    " is a map of the driver's, whose pages nobody else can have",
+				    region->start);
+		error = task ? -EPERM : open_alias(source, region);
 		if (!error || error == -ENOMEM)
 			return error ? fail_system(error, "no room to map %#" PRIxPTR " once more", region->start) : 0;
 	}
-	open_private(source, region->start, region->end - region->start);
+	open_private(source, task, region->start, region->end - region->start);
 	return 0;
+}
+
+int source_open_physical(struct source *source, uint64_t address, uint64_t length, bool read_only)
+{
+	int fd = channel_open_control();
+	int error = fd < 0 ? fd : channel_check_physical(fd, address, length, read_only);
+
+	if (!error)
+		*source = (struct source){ .kind = SOURCE_PHYSICAL,
+					   .file_kind = FILE_DEVICE,
+					   .fd = fd,
+					   .page_size = sys_page_size(),
+					   .address = address,
+					   .length = length };
+	else if (fd >= 0)
+		sys_close(fd);
+	return error;
 }
 
 static int map_alias(const struct source *source, uint64_t offset, uint64_t length, int protection, int flags,
@@ -274,6 +360,11 @@ int source_map(const struct source *source, uint64_t offset, uint64_t length, in
 				 offset, ret_address);
 	else
 		error = map_alias(source, offset, length, protection, flags, address, ret_address);
+	if (error == -EPERM && protection & PROT_EXEC)
+		return fail(-EACCES,
+			    "%" PRIu64 " bytes at %" PRIu64
+			    " of the memory are of a file whose code may not be run (see noexec in mount(8))",
+			    length, offset);
 	return error ? fail_system(error, "%" PRIu64 " bytes at %" PRIu64 " of the memory cannot be mapped", length, offset)
 		     : 0;
 }
@@ -291,9 +382,9 @@ static int copy(uintptr_t place, void *buffer, uint64_t length, bool write, bool
 		}
 		if (done <= 0)
 			return fail_system(done ? (int)done : -EFAULT,
-					   "%" PRIu64 " bytes cannot be copied: the buffer at %p, or the memory,"
-					   " is not there",
-					   length, buffer);
+					   "%" PRIu64 " bytes cannot be copied: what is at %#" PRIxPTR
+					   ", or at %p, is not there, or may not be accessed",
+					   length, place, buffer);
 		place += (size_t)done;
 		buffer = (char *)buffer + done;
 		length -= (uint64_t)done;
@@ -342,6 +433,13 @@ static int write_private(uintptr_t address, void *buffer, uint64_t length)
 	return 0;
 }
 
+static int copy_at(const struct source *source, uintptr_t address, void *buffer, uint64_t length, bool write)
+{
+	if (source->task)
+		return task_copy(source->task, address, buffer, length, write);
+	return write ? write_private(address, buffer, length) : copy(address, buffer, length, false, false);
+}
+
 /*
  * Private bytes stay where they are while the lock is held, shared. The caller's buffer is not touched under it: it may lie in
  * a map that is blocked, whose release would wait for the lock.
@@ -360,10 +458,8 @@ static int copy_private(struct source *source, uint64_t offset, void *buffer, ui
 			break;
 		pthread_rwlock_rdlock(&sources.lock);
 		address = source->address;
-		if (address && write)
-			error = write_private(address + offset, bounce, part);
-		else if (address)
-			error = copy(address + offset, bounce, part, false, false);
+		if (address)
+			error = copy_at(source, address + offset, bounce, part, write);
 		pthread_rwlock_unlock(&sources.lock);
 		if (!address)
 			return fail(-EFAULT, "the private memory that was at this place has been unmapped or torn apart");
@@ -377,8 +473,13 @@ static int transfer(struct source *source, uint64_t offset, void *buffer, uint64
 {
 	int error = 0;
 
-	if (source->kind == SOURCE_PRIVATE)
+	if (source->pager)
+		return write ? pager_write(source->pager, offset, buffer, length)
+			     : pager_read(source->pager, offset, buffer, length);
+	if (source_is_private(source))
 		return copy_private(source, offset, buffer, length, write);
+	if (source->kind == SOURCE_PHYSICAL)
+		return channel_copy_physical(source->fd, source->address + offset, buffer, length, write);
 	if (source->kind == SOURCE_ALIAS)
 		return copy(source->address + offset, buffer, length, write, false);
 	for (uint64_t part; !error && length; length -= part, offset += part, buffer = (char *)buffer + part) {
@@ -409,6 +510,13 @@ bool source_is_same(struct source *left, uint64_t *left_at, struct source *right
 	}
 	if (left->kind == SOURCE_FILE)
 		return left->device == right->device && left->inode == right->inode;
+	if (left->kind == SOURCE_PHYSICAL) {
+		*left_at += left->address;
+		*right_at += right->address;
+		return true;
+	}
+	if (left->kind == SOURCE_FOREIGN && left->task->pid != right->task->pid)
+		return false;
 	*left_at += source_private_address(left);
 	*right_at += source_private_address(right);
 	return true;

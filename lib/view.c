@@ -6,8 +6,11 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "channel.h"
 #include "error.h"
 #include "regions.h"
+#include "space/foreign.h"
+#include "space/space.h"
 #include "sys/sys.h"
 
 static uint64_t round_up(uint64_t value, uint64_t to)
@@ -29,9 +32,18 @@ static bool must_copy(const struct source *source, bool movable)
 	return source->kind != SOURCE_FILE || (movable && source->file_kind != FILE_SHMEM);
 }
 
-static int check_piece(const struct piece *piece)
+static int check_piece(const struct view *view, const struct piece *piece)
 {
-	if (piece->source->kind != SOURCE_PRIVATE)
+	if (piece->source->kind == SOURCE_PHYSICAL)
+		return fail(-EOPNOTSUPP, "the memory holds physical ranges, a map of which takes MR_MAP_DRIVER");
+	if (view->host && piece->source->pager)
+		return fail(-EOPNOTSUPP, "the memory has a pager, which serves maps in this process alone");
+	if (!source_is_private(piece->source) && view->host && piece->source->kind != SOURCE_FILE)
+		return fail(-EOPNOTSUPP,
+			    "the memory has %" PRIu64 " bytes at offset %" PRIu64
+			    " that have no descriptor here, by which another process could map them",
+			    piece->length, piece->start);
+	if (!source_is_private(piece->source))
 		return 0;
 	return fail(-EOPNOTSUPP,
 		    "the memory holds private memory of a task (%" PRIu64 " bytes at offset %" PRIu64
@@ -65,7 +77,7 @@ static int plan_piece(struct view *view, const struct piece *piece, uint64_t fro
 	uint64_t place = piece->source_offset + from - piece->start;
 	uint64_t lead = place % source->page_size;
 	bool copy_on_write = view->access & MR_MAP_COPY_ON_WRITE;
-	int error = check_piece(piece);
+	int error = check_piece(view, piece);
 
 	if (error)
 		return error;
@@ -98,15 +110,15 @@ static int allocate(struct view *view, size_t count)
 	return view->segments ? 0 : fail(-ENOMEM, "there is no memory for the plan of a map of %zu pieces", count);
 }
 
-int view_plan(struct view *view, const struct mr_memory *memory, uint64_t offset, uint64_t length, uint32_t access,
-	      bool movable)
+int view_plan(struct view *view, struct host *host, const struct mr_memory *memory, uint64_t offset, uint64_t length,
+	      uint32_t access, bool movable)
 {
 	const struct piece *first = memory_piece(memory, offset);
 	const struct piece *last = memory_piece(memory, offset + length - 1);
 	uint64_t end = offset + length;
 	int error;
 
-	*view = (struct view){ .align = 1, .access = access, .keeps = access & MR_MAP_COPY_ON_WRITE };
+	*view = (struct view){ .host = host, .align = 1, .access = access, .keeps = access & MR_MAP_COPY_ON_WRITE };
 	error = allocate(view, (size_t)(last - first) + 1);
 	for (const struct piece *piece = first; !error && piece <= last; piece++) {
 		uint64_t from = piece == first ? offset : piece->start;
@@ -114,6 +126,26 @@ int view_plan(struct view *view, const struct mr_memory *memory, uint64_t offset
 
 		error = plan_piece(view, piece, from, to - from, piece == last, movable);
 	}
+	if (error)
+		view_forget(view);
+	return error;
+}
+
+int view_plan_driver(struct view *view, struct channel **channel, const struct mr_memory *memory, uint64_t offset,
+		     uint64_t length, uint32_t options)
+{
+	uint64_t page = sys_page_size(), lead = memory_place(memory, offset) % page, span = round_up(lead + length, page);
+	uint32_t access = options & MR_MAP_READ_ONLY;
+	int error = *channel ? 0 : channel_open(span, options & MR_MAP_PERSIST, channel);
+
+	if (!error && span != (*channel)->span)
+		error = fail(-EINVAL, "the offset lies elsewhere within a page of %" PRIu64 " bytes than the map's address",
+			     page);
+	if (!error && memory_is_paged(memory, offset, length))
+		error = fail(-EOPNOTSUPP, "the memory comes from a pager, of whose pages the driver knows nothing");
+	*view = (struct view){ .span = span, .lead = lead, .align = page, .access = access, .channel = *channel };
+	if (!error)
+		error = channel_hold((*channel)->control, memory, offset, length, access, options, &view->backing);
 	if (error)
 		view_forget(view);
 	return error;
@@ -127,6 +159,21 @@ bool view_stands_whole(const struct view *view)
 		if (!view->segments[i].parked)
 			return false;
 	return true;
+}
+
+bool view_is_executable(const struct view *view)
+{
+	for (size_t i = 0; i < view->count; i++)
+		if (view->segments[i].protection & PROT_EXEC)
+			return true;
+	return false;
+}
+
+void view_make_executable(struct view *view)
+{
+	for (size_t i = 0; i < view->count; i++)
+		if (view->segments[i].source)
+			view->segments[i].protection |= PROT_EXEC;
 }
 
 int view_copy(struct view *copy, const struct view *view)
@@ -232,10 +279,11 @@ static int survey_piece(struct survey *survey, const struct region *region, uint
 		.offset = *from,
 		.length = end - *from,
 		.protection = region->protection,
-		.keeps = piece->source->kind == SOURCE_PRIVATE,
+		.keeps = source_is_private(piece->source),
+		.shared = region->shared,
 		.parked = true,
 	};
-	view->keeps |= piece->source->kind == SOURCE_PRIVATE;
+	view->keeps |= source_is_private(piece->source);
 	*from = end;
 	return 0;
 }
@@ -259,15 +307,20 @@ int view_of_range(struct view *view, const struct mr_memory *memory, uintptr_t s
 	struct survey survey = { .view = view, .memory = memory, .start = start, .room = memory->piece_count };
 	uint64_t lead = view->lead;
 	uint32_t access = view->access;
-	int error = regions_each(start, start + span, count_region, &survey);
+	const struct mr_task *task = foreign_task(view->host);
+	int error = regions_each(task, start, start + span, count_region, &survey);
 
-	*view = (struct view){
-		.base = start, .span = span, .lead = lead, .align = sys_page_size(), .access = access, .adopted = true
-	};
+	*view = (struct view){ .host = view->host,
+			       .base = start,
+			       .span = span,
+			       .lead = lead,
+			       .align = sys_page_size(),
+			       .access = access,
+			       .adopted = true };
 	if (!error)
 		error = allocate(view, survey.room);
 	if (!error)
-		error = regions_each(start, start + span, survey_region, &survey);
+		error = regions_each(task, start, start + span, survey_region, &survey);
 	if (error)
 		view_forget(view);
 	return error;
@@ -282,7 +335,7 @@ static int protect(struct view *view, struct segment *segment, uint32_t access)
 	if (wanted == segment->protection)
 		return 0;
 	if (segment->parked)
-		error = sys_mprotect(view->base + segment->offset, segment->length, wanted);
+		error = space_of(view->host)->protect_part(view, view->base + segment->offset, segment->length, wanted);
 	if (error)
 		return fail_system(error, "the access of %" PRIu64 " bytes cannot be changed", segment->length);
 	segment->protection = wanted;

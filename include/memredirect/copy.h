@@ -104,7 +104,7 @@ int mr_map_snapshot(struct mr_map *map, const struct mr_copy_opts *opts, struct 
  *
  * The bytes are copied in rounds, each of what was written during the one before. When little is left, or rounds do not get smaller
  * any more, those who write are held up until the last bytes are there, and then the map shows @to, as by mr_map_redirect with
- * MR_MAP_PREFAULT. Every store is in @to then. Other maps of @to see the bytes; the old backing keeps those that it had at that instant.
+ * MR_MAP_PREFAULT. Private memory that is to stay private goes to mr_memory_new_private. Every store is in @to then. Other maps of @to see the bytes; the old backing keeps those that it had at that instant.
  *
  * Return: 0; what mr_map_redirect returns for the same arguments; -EACCES @to is read-only; -EINVAL @to is, in part, what the map shows, an
  * unknown flag, a size that is not known, or `into`; -EBUSY the last bytes would take longer than stall_budget_ns; -ECANCELED progress

@@ -17,6 +17,15 @@ extern "C" {
  */
 const char *mr_error(void);
 
+/**
+ * mr_error_set - say why a call of a library that is built on this one has failed
+ * @function: the name of that call, as a string that lives as long as the thread
+ * @sentence: what happened, in its words; copied, and cut at what fits
+ *
+ * mr_error then returns "FUNCTION: SENTENCE" in this thread. memredirect-nbd does so, and so may others that make pagers.
+ */
+void mr_error_set(const char *function, const char *sentence);
+
 #ifdef __cplusplus
 }
 #endif

@@ -18,6 +18,13 @@ enum mr_fault_access {
 	MR_FAULT_ACCESS_SYSCALL,   /* userfaultfd(2): all accesses wait */
 };
 
+/** Whether maps of the driver's (MR_MAP_DRIVER) can be made here. */
+enum mr_driver_access {
+	MR_DRIVER_NONE,	  /* the module is not loaded */
+	MR_DRIVER_DENIED, /* it is, but /dev/memredirect is not for this user; descriptors of others' maps can be imported */
+	MR_DRIVER_READY,
+};
+
 /**
  * struct mr_features - what holds here
  * @page_size: bytes in a page
@@ -38,6 +45,8 @@ enum mr_fault_access {
  * @max_map_count: mappings that a process may have (vm.max_map_count); 0 if it cannot be read
  * @lock_limit: bytes that this process may lock (RLIMIT_MEMLOCK); UINT64_MAX: no limit
  * @descriptor_limit: descriptors that this process may have open (RLIMIT_NOFILE)
+ * @driver: the kernel driver
+ * @reserved_too: zero
  * @reserved: zero; later versions put their fields here
  */
 struct mr_features {
@@ -59,7 +68,9 @@ struct mr_features {
 	uint64_t max_map_count;
 	uint64_t lock_limit;
 	uint64_t descriptor_limit;
-	uint64_t reserved[16];
+	enum mr_driver_access driver;
+	uint32_t reserved_too;
+	uint64_t reserved[15];
 };
 
 /**

@@ -26,7 +26,11 @@ struct mr_map;
 #define MR_MAP_PREFAULT	     UINT32_C(0x10000000) /* page tables are filled before the call returns */
 #define MR_MAP_OVERWRITE     UINT32_C(0x20000000) /* with an exact address: replace what is mapped there */
 
-/* The cache mode, a field of 4 bits. Ordinary memory in a process takes DEFAULT and COPYBACK. */
+/* With the driver (see memredirect/driver.h). */
+#define MR_MAP_DRIVER  UINT32_C(0x40000000) /* the map is made by the driver */
+#define MR_MAP_PERSIST UINT32_C(0x80000000) /* with MR_MAP_DRIVER: who has imported it keeps the last backing when it goes */
+
+/* The cache mode, a field of 4 bits. Ordinary memory takes DEFAULT and COPYBACK; that of devices takes all, with MR_MAP_DRIVER. */
 #define MR_MAP_CACHE_MASK	   UINT32_C(0x00000f00)
 #define MR_MAP_CACHE_SHIFT	   8
 #define MR_MAP_CACHE_DEFAULT	   UINT32_C(0x00000000)
@@ -38,9 +42,9 @@ struct mr_map;
 /**
  * mr_map_new - map a memory (createMappingInTask)
  * @memory: what to show; the map holds a reference
- * @task: NULL, the calling process
+ * @task: where; NULL: the calling process
  * @address: where, unless MR_MAP_ANYWHERE; as far into a page as @offset of @memory is
- * @options: MR_MAP_ANYWHERE, OVERWRITE, READ_ONLY, UNIQUE, REFERENCE, PREFAULT, COPY_ON_WRITE, and a cache mode
+ * @options: MR_MAP_ANYWHERE, OVERWRITE, READ_ONLY, UNIQUE, REFERENCE, PREFAULT, COPY_ON_WRITE, DRIVER, PERSIST, and a cache mode
  * @offset: from where in @memory
  * @length: bytes; 0: to the end of @memory
  * @ret_map: the map, with one reference
@@ -55,18 +59,24 @@ struct mr_map;
  * So is, with any MR_MAP_COPY_ON_WRITE, shared memory of mr_memory_new_ranges whose file the library cannot open (which takes
  * CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE).
  *
+ * In another process, a map is of memory that has a descriptor: buffers, files, and several of these in a row. It is made, and later
+ * changed, by a thread of the library's in that process, which is there from the first call that needs it until the last map in the process is
+ * freed. If this process ends first, a map that is shown stays, with its bytes, and one that is blocked is let go first.
+ *
  * Return: 0; -EINVAL MR_MAP_OVERWRITE with MR_MAP_ANYWHERE, MR_MAP_STATIC, an @address that is NULL or does not fit into its
  * page as the memory does, or memory whose pieces cannot stand side by side; -ERANGE past the end of @memory; -EACCES read-only
  * memory without MR_MAP_READ_ONLY or MR_MAP_COPY_ON_WRITE; -EEXIST some page of the range is taken, and MR_MAP_OVERWRITE was
  * not given, or another map of this library holds it; -ENOENT MR_MAP_REFERENCE, and there is no compatible map; -EOPNOTSUPP
- * a cache mode other than DEFAULT and COPYBACK, or private memory of a task; -ENOMEM no room, or vm.max_map_count is reached.
+ * a cache mode other than DEFAULT and COPYBACK, or private memory of a task, or, in another process, memory without a descriptor, or a
+ * process that code cannot be put into (see mr_task_snapshot); -ENOMEM no room, or vm.max_map_count is reached; of another process:
+ * -ESRCH it has ended, -EPERM, -EBUSY it is traced or stopped, or another caller is at work in it.
  */
 int mr_map_new(struct mr_memory *memory, struct mr_task *task, void *address, uint32_t options, uint64_t offset,
 	       uint64_t length, struct mr_map **ret_map);
 
 /**
  * mr_map_adopt - take over a range that is mapped already, without disturbing it (setMapping)
- * @task: NULL, the calling process
+ * @task: where; NULL: the calling process
  * @address: where the range begins
  * @length: bytes
  * @options: MR_MAP_UNIQUE and MR_MAP_STATIC are allowed, and implied
@@ -79,11 +89,19 @@ int mr_map_new(struct mr_memory *memory, struct mr_task *task, void *address, ui
  * private, stacks that grow, the vdso, and ranges that another userfaultfd owns can be adopted and asked, but
  * mr_map_redirect says -EOPNOTSUPP.
  *
+ * In another process, what could not be blocked or replaced is not adopted either. Nothing is done to the process before the first redirect.
+ * Memory that it shares with others is blocked and replaced for it alone. Its own changes to the range meanwhile are kept: pages that
+ * it unmaps stay unmapped, and giving back pages of a blocked range (MADV_DONTNEED) waits, too. If this process ends while the map is blocked, the
+ * bytes are put back and those that wait go on; if it shows another memory then, it goes on showing that.
+ *
+ * A range that code may run in stays so, whatever memory it shows later; other maps are for data alone.
+ *
  * The range must not hold what the library needs to work: the caller's stack, the heap that malloc(3) allocates small
  * objects from, the data of libraries.
  *
  * Return: 0; -EFAULT a page of the range is not mapped; -EEXIST another map holds part of it; -EINVAL @length is 0, or the range
- * wraps around; -EOPNOTSUPP the range holds the caller's stack or the library's own objects.
+ * wraps around; -EOPNOTSUPP the range holds the caller's stack or the library's own objects; or, of another process, a stack, the vdso, a
+ * private mapping of a file, huge pages mapped private, a device, or what a userfaultfd watches; -ESRCH, -EPERM.
  */
 int mr_map_adopt(struct mr_task *task, void *address, uint64_t length, uint32_t options, struct mr_map **ret_map);
 
@@ -102,7 +120,8 @@ int mr_map_adopt(struct mr_task *task, void *address, uint64_t length, uint32_t 
  * Return, checked in this order: 0; -EPERM @map is not MR_MAP_UNIQUE; -ENXIO @map is unmapped; -ESRCH its task has died; -EINVAL
  * options other than those, or NULL with an offset or options; -EOPNOTSUPP another cache mode than DEFAULT and COPYBACK;
  * -ERANGE @offset + the map's length is past the end of @new_backing; -EINVAL @offset lies elsewhere within its page (of the
- * new backing's size) than the map's address; -EACCES read-only memory without READ_ONLY or COPY_ON_WRITE; -EOPNOTSUPP
+ * new backing's size) than the map's address; -EACCES read-only memory without READ_ONLY or COPY_ON_WRITE, or, for an adopted range
+ * that code may run in, a file of a file system that is mounted noexec; -EOPNOTSUPP
  * what the map shows, or @new_backing, cannot be moved, or there is no userfaultfd: mr_error() says why; -EFAULT part of an
  * adopted range has been unmapped; -EBUSY part of it belongs to another userfaultfd; -ENOMEM no room, no huge pages,
  * vm.max_map_count; -EAGAIN, -EMFILE, -ENFILE no thread or descriptor for the service; -EIO the file could not be read.
@@ -181,12 +200,14 @@ int mr_map_physical_address(struct mr_map *map, uint64_t *ret_address);
  */
 int mr_map_physical_segment(struct mr_map *map, uint64_t offset, uint64_t *ret_address, uint64_t *ret_length);
 
-/** mr_map_is_blocked - whether the map is redirected to NULL now */
+/** mr_map_is_blocked - whether accesses to the map wait now: it is redirected to NULL, or stopped while a thread copies it */
 bool mr_map_is_blocked(const struct mr_map *map);
 
 /**
- * mr_map_waiters - threads of this process that wait in a fault on the map now; 0 if it is not blocked
+ * mr_map_waiters - threads of this process that wait in a fault on the map now
  * @map: the map
+ *
+ * They wait since it is blocked, or for a pager to read what they touch; 0 if it is neither, or is just being redirected, copied or moved.
  *
  * A thread counts once, however often signals make it wait anew, and counts while it runs a signal handler from within the
  * wait. At most 65536 waiting threads are counted in a process. Costs some microseconds.

@@ -62,7 +62,7 @@ int mr_memory_new_fd(int fd, uint64_t offset, uint64_t length, uint32_t options,
 
 /**
  * mr_memory_new_ranges - memory that a task has mapped already, gathered in order (withAddressRanges)
- * @task: NULL, the calling process
+ * @task: whose; NULL: the calling process
  * @ranges: @count ranges; none need be whole pages
  * @count: how many, at least one
  * @options: MR_MEMORY_READ_ONLY
@@ -79,6 +79,30 @@ int mr_memory_new_fd(int fd, uint64_t offset, uint64_t length, uint32_t options,
  */
 int mr_memory_new_ranges(struct mr_task *task, const struct mr_range *ranges, size_t count, uint32_t options,
 			 struct mr_memory **ret_memory);
+
+/* Where pages of private memory are: mr_memory_new_private, mr_task_move. */
+#define MR_PLACE_ANON UINT32_C(1) /* pages of ordinary size, which stay that */
+#define MR_PLACE_THP  UINT32_C(2) /* transparent huge pages, where the kernel has them */
+#define MR_PLACE_NODE UINT32_C(3) /* a NUMA node */
+
+/**
+ * mr_memory_new_private - fresh zeroed private memory, for a map to go on with: what mmap(2) gives for MAP_PRIVATE | MAP_ANONYMOUS
+ * @length: bytes
+ * @placement: MR_PLACE_…
+ * @node: for MR_PLACE_NODE: its number
+ * @ret_memory: the new memory, with one reference
+ *
+ * A map of as many bytes that is redirected (mr_map_redirect) or moved (mr_map_move) to it, from offset 0, becomes private memory:
+ * a child of fork(2) has a copy of its own, madvise(MADV_DONTNEED) makes zeroes. So an adopted private range can be moved to transparent
+ * huge pages, or to another NUMA node, and stay what it is.
+ *
+ * Like any private memory it is in one place at a time. While a map shows it, another cannot (-EOPNOTSUPP), and mr_map_new never can; it
+ * can be read, written, prepared and asked for segments, and takes snapshots (`into`), at any time. A map with MR_MAP_COPY_ON_WRITE,
+ * from another offset, or of another length, cannot show it (-EOPNOTSUPP). Takes no descriptor.
+ *
+ * Return: 0; -EINVAL @length is 0, or there is no such placement or node; -EOPNOTSUPP transparent huge pages are off; -ENOMEM.
+ */
+int mr_memory_new_private(uint64_t length, uint32_t placement, unsigned node, struct mr_memory **ret_memory);
 
 /**
  * mr_memory_new_multi - several memories in a row (IOMultiMemoryDescriptor)

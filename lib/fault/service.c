@@ -4,8 +4,8 @@
  *
  * Who waits: each fault that the kernel reports names its thread and address. A thread waits in one place at a time, so a later
  * report replaces an earlier one, and a thread that waits anew after a signal handler still counts once. Reports are read
- * and noted under one lock; a wake removes those that it wakes from the kernel's queue before it returns. So when notes of
- * a range are dropped after its wake, none of an old wait can appear again.
+ * and noted under one lock, which whoever wakes holds, too: a wake removes those that it wakes from the kernel's queue before it returns.
+ * So when notes of a range are dropped with its wake, none of an old wait can appear again, and none of a new one is lost.
  */
 #include "fault/service.h"
 
@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <time.h>
 
 #include "error.h"
 #include "sys/sys.h"
@@ -23,10 +24,14 @@
 #define MOST_WAITERS 65536
 #define FEATURES     (UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_THREAD_ID)
 #define GUARDS	     (UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_HUGETLBFS_SHMEM)
+#define PAGING	     (GUARDS | UFFD_FEATURE_MISSING_SHMEM | UFFD_FEATURE_MINOR_SHMEM)
+
+/* What has been done about a fault, if it might be paged. */
+enum { SETTLED, FRESH, DEFERRED };
 
 struct waiter {
-	uint32_t tid;
-	uintptr_t address;
+	struct service_fault fault;
+	uint8_t state;
 };
 
 /*
@@ -37,15 +42,20 @@ static struct {
 	pthread_mutex_t users;
 	unsigned count;
 	int uffd;
-	int stop; /* an eventfd */
-	uint64_t features;
+	int stop;	   /* an eventfd */
+	uint64_t features; /* that were agreed on */
+	uint64_t offered;  /* that the kernel has */
 	struct worker worker;
 
 	pthread_mutex_t notes;
 	struct waiter *waiters; /* MOST_WAITERS, in memory that is touched as far as it is needed */
 	size_t waiting;
 	struct guard *guards;
-} service = { .users = PTHREAD_MUTEX_INITIALIZER, .notes = PTHREAD_MUTEX_INITIALIZER };
+	bool (*serve)(const struct service_fault *fault, bool patient);
+	pthread_cond_t unserved;
+	size_t fresh, deferred; /* how many waiters are in these states */
+	bool end_faults;
+} service = { .users = PTHREAD_MUTEX_INITIALIZER, .notes = PTHREAD_MUTEX_INITIALIZER, .unserved = PTHREAD_COND_INITIALIZER };
 
 int service_open_userfaultfd(enum mr_fault_access *ret_how)
 {
@@ -64,15 +74,40 @@ int service_open_userfaultfd(enum mr_fault_access *ret_how)
 	return uffd;
 }
 
-static void note(uint32_t tid, uintptr_t address)
+/* Give a note another state. With `notes` held. */
+static void set_state(struct waiter *waiter, uint8_t state)
+{
+	service.fresh += (state == FRESH) - (size_t)(waiter->state == FRESH);
+	service.deferred += (state == DEFERRED) - (size_t)(waiter->state == DEFERRED);
+	waiter->state = state;
+}
+
+static struct waiter *find_waiter(uint32_t tid)
 {
 	for (size_t i = 0; i < service.waiting; i++)
-		if (service.waiters[i].tid == tid) {
-			service.waiters[i].address = address;
-			return;
-		}
-	if (service.waiting < MOST_WAITERS)
-		service.waiters[service.waiting++] = (struct waiter){ tid, address };
+		if (service.waiters[i].fault.tid == tid)
+			return &service.waiters[i];
+	return NULL;
+}
+
+static void note(const struct service_fault *fault)
+{
+	struct waiter *waiter = find_waiter(fault->tid);
+
+	if (!waiter && service.waiting == MOST_WAITERS)
+		return;
+	if (!waiter) {
+		waiter = &service.waiters[service.waiting++];
+		*waiter = (struct waiter){ .state = SETTLED };
+	}
+	waiter->fault = *fault;
+	set_state(waiter, service.serve ? FRESH : SETTLED);
+}
+
+static void drop_note(size_t index)
+{
+	set_state(&service.waiters[index], SETTLED);
+	service.waiters[index] = service.waiters[--service.waiting];
 }
 
 static bool lies_in(uintptr_t address, uintptr_t start, uint64_t length)
@@ -80,25 +115,35 @@ static bool lies_in(uintptr_t address, uintptr_t start, uint64_t length)
 	return address >= start && address - start < length;
 }
 
-/* Somebody writes to a protected page. If that matters to nobody any more, the page is just being let go, or has been. */
-static void tell_guard(uintptr_t address)
+/* Somebody writes to a protected page. False: that is no guard's. */
+static bool tell_guard(uintptr_t address)
 {
 	for (struct guard *guard = service.guards; guard; guard = guard->next)
 		if (lies_in(address, guard->start, guard->length)) {
 			guard->write(guard, address);
-			return;
+			return true;
 		}
-	sys_uffd_wake(service.uffd, address - address % sys_page_size(), sys_page_size());
+	return false;
 }
 
+/* A write that matters to nobody any more met a page that is just being let go, or has been. */
 static void take(const struct uffd_msg *message)
 {
+	uint64_t flags = message->arg.pagefault.flags;
+	struct service_fault fault;
+
 	if (message->event != UFFD_EVENT_PAGEFAULT)
 		return;
-	if (message->arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP)
-		tell_guard(message->arg.pagefault.address);
+	fault = (struct service_fault){ .address = message->arg.pagefault.address,
+					.tid = message->arg.pagefault.feat.ptid,
+					.write = flags & (UFFD_PAGEFAULT_FLAG_WRITE | UFFD_PAGEFAULT_FLAG_WP),
+					.protected = flags & UFFD_PAGEFAULT_FLAG_WP };
+	if (fault.protected && tell_guard(fault.address))
+		return;
+	if (fault.protected && !service.serve)
+		sys_uffd_wake(service.uffd, fault.address - fault.address % sys_page_size(), sys_page_size());
 	else
-		note(message->arg.pagefault.feat.ptid, message->arg.pagefault.address);
+		note(&fault);
 }
 
 /* Read and note all there is. With `notes` held. */
@@ -112,26 +157,125 @@ static void drain(void)
 			take(&messages[i]);
 }
 
+/* What was read by another thread than the service's is for whoever calls service_next_fault. With `notes` held. */
+static void drain_for_others(void)
+{
+	drain();
+	if (service.fresh)
+		pthread_cond_signal(&service.unserved);
+}
+
+/* If another thread is at it, it will have told. */
+void service_look(void)
+{
+	if (pthread_mutex_trylock(&service.notes))
+		return;
+	drain_for_others();
+	pthread_mutex_unlock(&service.notes);
+}
+
+void service_settle(void)
+{
+	pthread_mutex_lock(&service.notes);
+	pthread_mutex_unlock(&service.notes);
+}
+
+/* A waiter in one of the states, which then counts as served; NULL: there is none. With `notes` held. */
+static struct waiter *next_unserved(bool deferred)
+{
+	for (size_t i = 0; i < service.waiting && (service.fresh || (deferred && service.deferred)); i++) {
+		struct waiter *waiter = &service.waiters[i];
+
+		if (waiter->state == FRESH || (deferred && waiter->state == DEFERRED)) {
+			set_state(waiter, SETTLED);
+			return waiter;
+		}
+	}
+	return NULL;
+}
+
+/* It could not be served without waiting. If the thread has gone on since, its note has too, or is another. With `notes` held. */
+static void defer(const struct service_fault *fault)
+{
+	struct waiter *waiter = find_waiter(fault->tid);
+
+	if (waiter && waiter->state == SETTLED && waiter->fault.address == fault->address) {
+		set_state(waiter, DEFERRED);
+		pthread_cond_signal(&service.unserved);
+	}
+}
+
+/* With `notes` held, which is given back meanwhile: to serve takes it, too. */
+static void serve_fresh(void)
+{
+	struct waiter *waiter;
+
+	while ((waiter = next_unserved(false))) {
+		bool (*server)(const struct service_fault *, bool) = service.serve;
+		struct service_fault fault = waiter->fault;
+		bool served;
+
+		pthread_mutex_unlock(&service.notes);
+		served = !server || server(&fault, false);
+		pthread_mutex_lock(&service.notes);
+		if (!served)
+			defer(&fault);
+	}
+}
+
 static void *serve(void *argument)
 {
 	while (!sys_poll(service.uffd, service.stop)) {
 		pthread_mutex_lock(&service.notes);
 		drain();
+		serve_fresh();
 		pthread_mutex_unlock(&service.notes);
 	}
 	return argument;
 }
 
+int service_next_fault(struct service_fault *ret_fault, uint64_t until)
+{
+	struct timespec end = { (time_t)(until / 1000000000), (long)(until % 1000000000) };
+	struct waiter *waiter = NULL;
+	int late = 0, ended;
+
+	pthread_mutex_lock(&service.notes);
+	while (!service.end_faults && !(waiter = next_unserved(true)) && !late)
+		late = pthread_cond_clockwait(&service.unserved, &service.notes, CLOCK_MONOTONIC, &end);
+	if (waiter)
+		*ret_fault = waiter->fault;
+	ended = service.end_faults;
+	pthread_mutex_unlock(&service.notes);
+	return ended ? -1 : waiter != NULL;
+}
+
+void service_end_faults(void)
+{
+	pthread_mutex_lock(&service.notes);
+	service.end_faults = true;
+	pthread_cond_signal(&service.unserved);
+	pthread_mutex_unlock(&service.notes);
+}
+
+void service_set_server(bool (*server)(const struct service_fault *fault, bool patient))
+{
+	pthread_mutex_lock(&service.notes);
+	service.serve = server;
+	service.end_faults = false;
+	pthread_mutex_unlock(&service.notes);
+}
+
 /* Agree on the most that this kernel has. A try that is refused leaves the descriptor as it was. */
 static int agree(int uffd)
 {
-	static const uint64_t wishes[] = { FEATURES | GUARDS | UFFD_FEATURE_WP_UNPOPULATED, FEATURES | GUARDS, FEATURES };
+	static const uint64_t wishes[] = { FEATURES | PAGING | UFFD_FEATURE_WP_UNPOPULATED,
+					   FEATURES | GUARDS | UFFD_FEATURE_WP_UNPOPULATED, FEATURES | PAGING,
+					   FEATURES | GUARDS, FEATURES };
 	int error = 0;
 
 	for (size_t i = 0; i < sizeof(wishes) / sizeof(*wishes); i++) {
-		uint64_t has;
-
-		error = sys_uffd_api(uffd, wishes[i], &has);
+		error = sys_uffd_api(uffd, wishes[i], &service.offered);
 		service.features = wishes[i];
 		if (!error)
 			break;
@@ -182,7 +326,7 @@ static int start(void)
 	if (error)
 		goto close_stop;
 	service.waiters = (struct waiter *)table;
-	service.waiting = 0;
+	service.waiting = service.fresh = service.deferred = 0;
 	error = worker_start(&service.worker, serve, NULL);
 	if (!error)
 		return 0;
@@ -249,13 +393,13 @@ void service_unwatch(uintptr_t start, uint64_t length)
 
 void service_wake(uintptr_t start, uint64_t length)
 {
-	sys_uffd_wake(service.uffd, start, length);
 	pthread_mutex_lock(&service.notes);
 	for (size_t i = 0; i < service.waiting;)
-		if (lies_in(service.waiters[i].address, start, length))
-			service.waiters[i] = service.waiters[--service.waiting];
+		if (lies_in(service.waiters[i].fault.address, start, length))
+			drop_note(i);
 		else
 			i++;
+	sys_uffd_wake(service.uffd, start, length);
 	pthread_mutex_unlock(&service.notes);
 }
 
@@ -312,6 +456,11 @@ int service_protect(uintptr_t start, uint64_t length)
 	return protect(start, length, true);
 }
 
+int service_try_protect(uintptr_t start, uint64_t length)
+{
+	return sys_uffd_protect(service.uffd, start, length, true);
+}
+
 void service_unprotect(uintptr_t start, uint64_t length)
 {
 	protect(start, length, false);
@@ -324,15 +473,76 @@ void service_let(uintptr_t start, uint64_t length)
 		sys_uffd_wake(service.uffd, start, length);
 }
 
+bool service_can_page(void)
+{
+	return (service.features & PAGING) == PAGING;
+}
+
+/* Both came with Linux 6.4. */
+bool service_maps_protected(void)
+{
+	return service_protects_holes();
+}
+
+bool service_can_poison(void)
+{
+	return service.offered & UFFD_FEATURE_POISON;
+}
+
+int service_page(uintptr_t start, uint64_t length)
+{
+	return sys_uffd_register(service.uffd, start, length,
+				 UFFDIO_REGISTER_MODE_MISSING | UFFDIO_REGISTER_MODE_MINOR | UFFDIO_REGISTER_MODE_WP);
+}
+
+int64_t service_map(uintptr_t start, uint64_t length, bool protect, bool patient)
+{
+	int64_t mapped;
+
+	while ((mapped = sys_uffd_map(service.uffd, start, length, protect)) == -EAGAIN && patient)
+		sched_yield();
+	return mapped;
+}
+
+int service_poison(uintptr_t start, uint64_t length, bool patient)
+{
+	int error;
+
+	while ((error = sys_uffd_poison(service.uffd, start, length)) == -EAGAIN && patient)
+		sched_yield();
+	return error;
+}
+
+int service_unprotect_soon(uintptr_t start, uint64_t length)
+{
+	return sys_uffd_protect(service.uffd, start, length, false);
+}
+
+void service_wake_soon(uintptr_t start, uint64_t length)
+{
+	sys_uffd_wake(service.uffd, start, length);
+}
+
+bool service_is_guarded(uintptr_t address)
+{
+	bool guarded = false;
+
+	pthread_mutex_lock(&service.notes);
+	for (struct guard *guard = service.guards; guard; guard = guard->next)
+		guarded |= lies_in(address, guard->start, guard->length);
+	pthread_mutex_unlock(&service.notes);
+	return guarded;
+}
+
 /* A thread that has ended (it left the wait by way of a signal handler) waits no more. */
 uint64_t service_waiters(uintptr_t start, uint64_t length)
 {
 	uint64_t count = 0;
 
 	pthread_mutex_lock(&service.notes);
-	drain();
+	drain_for_others();
 	for (size_t i = 0; i < service.waiting; i++)
-		if (lies_in(service.waiters[i].address, start, length) && sys_thread_alive(service.waiters[i].tid))
+		if (lies_in(service.waiters[i].fault.address, start, length) && sys_thread_alive(service.waiters[i].fault.tid))
 			count++;
 	pthread_mutex_unlock(&service.notes);
 	return count;
@@ -358,6 +568,8 @@ void service_reset(void)
 	}
 	service.count = 0;
 	service.guards = NULL;
+	service.serve = NULL;
+	pthread_cond_init(&service.unserved, NULL);
 	pthread_mutex_init(&service.users, NULL);
 	pthread_mutex_init(&service.notes, NULL);
 }

@@ -22,6 +22,7 @@
 
 #include "error.h"
 #include "fault/service.h"
+#include "pager/pager.h"
 #include "sys/sys.h"
 #include "view.h"
 
@@ -39,16 +40,38 @@ static bool is_small(uint64_t span)
 
 static int move(uintptr_t from, uint64_t length, uintptr_t to, int flags)
 {
-	return sys_mremap(from, length, length, MREMAP_MAYMOVE | MREMAP_FIXED | flags, to, NULL);
+	int error;
+
+	windows_enter();
+	error = sys_mremap(from, length, length, MREMAP_MAYMOVE | MREMAP_FIXED | flags, to, NULL);
+	if (!error)
+		windows_moved(from, length, to);
+	windows_leave();
+	return error;
+}
+
+/* Who waits in a window finds that there is nothing. */
+static int unmap(uintptr_t address, uint64_t length)
+{
+	bool window;
+	int error;
+
+	windows_enter();
+	error = sys_munmap(address, length);
+	window = !error && windows_dropped(address, length);
+	windows_leave();
+	if (window)
+		service_wake(address, length);
+	return error;
 }
 
 void local_release(uintptr_t address, uint64_t length)
 {
-	while (length > SLICE && !sys_munmap(address, SLICE)) { /* fails on a huge page that is larger */
+	while (length > SLICE && !unmap(address, SLICE)) { /* fails on a huge page that is larger */
 		address += SLICE;
 		length -= SLICE;
 	}
-	sys_munmap(address, length);
+	unmap(address, length);
 }
 
 static int local_reserve(uint64_t length, uint64_t align, uint64_t phase, uintptr_t *ret_address)
@@ -68,11 +91,12 @@ static int local_reserve(uint64_t length, uint64_t align, uint64_t phase, uintpt
 	return 0;
 }
 
-static int local_claim(uintptr_t address, uint64_t length)
+static int local_claim(struct host *host, uintptr_t address, uint64_t length)
 {
 	uintptr_t got;
 	int error = sys_mmap(address, length, PROT_NONE, NOBODY | MAP_FIXED_NOREPLACE, -1, 0, &got);
 
+	(void)host;
 	if (!error && got != address) { /* before Linux 4.17 the flag is a hint */
 		sys_munmap(got, length);
 		error = -EEXIST;
@@ -91,12 +115,35 @@ static int map_copy(const struct segment *segment, uintptr_t *ret_address)
 	if (error)
 		return fail_system(error, "there is no memory for a copy of %" PRIu64 " bytes", segment->length);
 	error = source_read(segment->source, segment->source_offset, (void *)copy, segment->length);
-	if (!error && !(segment->protection & PROT_WRITE))
+	if (!error && segment->protection != (PROT_READ | PROT_WRITE))
 		error = sys_mprotect(copy, segment->length, segment->protection);
 	if (error)
 		sys_munmap(copy, segment->length);
 	else
 		*ret_address = copy;
+	return error;
+}
+
+static bool is_paged(const struct segment *segment)
+{
+	return segment->source && segment->source->pager && !segment->copied;
+}
+
+/* A window is watched before anybody may access it. */
+static int map_window(const struct segment *segment, uintptr_t *ret_address)
+{
+	uintptr_t address = 0;
+	int error =
+		source_map(segment->source, segment->source_offset, segment->length, PROT_NONE, 0, segment->keeps, 0, &address);
+
+	if (error)
+		return error;
+	error = window_open(segment->source->pager, address, segment->length, segment->source_offset, segment->protection,
+			    segment->keeps);
+	if (error)
+		sys_munmap(address, segment->length);
+	else
+		*ret_address = address;
 	return error;
 }
 
@@ -107,6 +154,8 @@ static int map_segment(const struct segment *segment, uintptr_t *ret_address)
 
 	if (segment->copied)
 		return map_copy(segment, ret_address);
+	if (is_paged(segment))
+		return map_window(segment, ret_address);
 	if (segment->source)
 		return source_map(segment->source, segment->source_offset, segment->length, segment->protection, 0,
 				  segment->keeps, 0, ret_address);
@@ -119,8 +168,23 @@ static bool maps_in_one_step(const struct segment *segment)
 {
 	const struct source *source = segment->source;
 
-	return source && !segment->copied && source->kind == SOURCE_FILE &&
+	return source && !segment->copied && source->kind == SOURCE_FILE && !source->pager &&
 	       (source->file_kind == FILE_SHMEM || source->file_kind == FILE_REGULAR);
+}
+
+/* Who waits in a window that was there is woken by whoever has done all of it. */
+static int map_over(const struct segment *segment, uintptr_t address)
+{
+	uintptr_t got;
+	int error;
+
+	windows_enter();
+	error = source_map(segment->source, segment->source_offset, segment->length, segment->protection, MAP_FIXED,
+			   segment->keeps, address, &got);
+	if (!error)
+		windows_dropped(address, segment->length);
+	windows_leave();
+	return error;
 }
 
 /* Map at @address, over what is there; or fail, and leave that alone. */
@@ -130,15 +194,14 @@ static int build_segment(const struct segment *segment, uintptr_t address)
 	int error;
 
 	if (maps_in_one_step(segment))
-		return source_map(segment->source, segment->source_offset, segment->length, segment->protection, MAP_FIXED,
-				  segment->keeps, address, &got);
+		return map_over(segment, address);
 	error = map_segment(segment, &got);
 	if (error)
 		return error;
 	error = move(got, segment->length, address, 0);
 	if (!error)
 		return 0;
-	sys_munmap(got, segment->length);
+	unmap(got, segment->length);
 	return fail_system(error, "%" PRIu64 " bytes cannot be moved to %#" PRIxPTR, segment->length, address);
 }
 
@@ -186,34 +249,87 @@ int local_build_aside(struct view *view, uintptr_t target)
 	return error;
 }
 
+static bool overlap(uintptr_t left, uintptr_t right, uint64_t span)
+{
+	return left < right + span && right < left + span;
+}
+
+/* Of three times the room that is needed, the target's range can take the middle at worst: one end is clear of it. */
+int local_reserve_clear(const struct view *view, uintptr_t target, uintptr_t *ret_address)
+{
+	uint64_t span = view->span, unit = view->align, room = 3 * span + 2 * unit;
+	uintptr_t start, base;
+	int error;
+
+	if (span > (UINT64_MAX - 2 * unit) / 3)
+		return fail(-ENOMEM, "there is no room for %" PRIu64 " bytes in the address space", span);
+	error = local_reserve(room, unit, target % unit, &start);
+	if (error)
+		return error;
+	base = overlap(start, target, span) ? start + (room - span) / unit * unit : start;
+	if (base > start)
+		local_release(start, base - start);
+	local_release(base + span, start + room - base - span);
+	*ret_address = base;
+	return 0;
+}
+
+static int local_build_clear(struct view *view, uintptr_t target)
+{
+	uintptr_t base;
+	int error = local_reserve_clear(view, target, &base);
+
+	if (error)
+		return error;
+	error = local_build(view, base);
+	if (error)
+		local_release(base, view->span);
+	return error;
+}
+
+int local_protect_part(const struct view *view, uintptr_t address, uint64_t length, int protection)
+{
+	(void)view;
+	return sys_mprotect(address, length, protection);
+}
+
 /*
  * Reading is enough: it maps shared pages writable where no file system has to be told of the first write, and of private pages
  * a write would make copies before anybody wrote.
  */
-static int populate_segment(const struct view *view, const struct segment *segment)
+static int populate_segment(const struct segment *segment, uintptr_t start, uint64_t length)
 {
 	int error = 0;
 
-	for (uint64_t done = 0; !error && done < segment->length; done += SLICE) {
-		uint64_t part = segment->length - done < SLICE ? segment->length - done : SLICE;
+	if (is_paged(segment))
+		return window_populate(start, length);
 
-		error = sys_madvise(view->base + segment->offset + done, part, MADV_POPULATE_READ);
+	for (uint64_t done = 0; !error && done < length; done += SLICE) {
+		uint64_t part = length - done < SLICE ? length - done : SLICE;
+
+		error = sys_madvise(start + done, part, MADV_POPULATE_READ);
 	}
 	if (segment->source->file_kind == FILE_DEVICE && (error == -EFAULT || error == -EINVAL))
 		return 0; /* its driver maps all at once */
 	if (error == -EFAULT)
 		return fail(-EIO, "%" PRIu64 " bytes of the memory cannot all be had; is the file shorter now, or broken?",
-			    segment->length);
-	return error ? fail_system(error, "%" PRIu64 " bytes of the memory cannot be made resident", segment->length) : 0;
+			    length);
+	return error ? fail_system(error, "%" PRIu64 " bytes of the memory cannot be made resident", length) : 0;
 }
 
-int local_populate(const struct view *view)
+int local_populate(const struct view *view, uint64_t offset, uint64_t length)
 {
 	int error = 0;
 
-	for (size_t i = 0; !error && i < view->count; i++)
-		if (view->segments[i].source && view->segments[i].protection & PROT_READ)
-			error = populate_segment(view, &view->segments[i]);
+	for (size_t i = 0; !error && i < view->count; i++) {
+		const struct segment *segment = &view->segments[i];
+		uint64_t from = segment->offset, to = from + segment->length;
+
+		from = from < offset ? offset : from;
+		to = to > offset + length ? offset + length : to;
+		if (from < to && segment->source && segment->protection & PROT_READ)
+			error = populate_segment(segment, view->base + from, to - from);
+	}
 	return error;
 }
 
@@ -221,23 +337,26 @@ int local_populate(const struct view *view)
  * Under mlockall(MCL_FUTURE) an accessible mapping would be born with all its pages, and nobody would wait for them. So it becomes
  * accessible when it is not locked any more.
  */
-static int prepare_cover(uintptr_t cover, uint64_t span)
+static int prepare_cover(uintptr_t cover, uint64_t span, int protection)
 {
 	int error = sys_madvise(cover, span, MADV_DONTFORK);
 
 	sys_munlock(cover, span);
 	if (!error)
-		error = sys_mprotect(cover, span, PROT_READ | PROT_WRITE);
+		error = sys_mprotect(cover, span, protection);
 	return error ? error : service_watch(cover, span);
 }
 
-static int make_cover(uint64_t span, uintptr_t *ret_cover)
+/* Where code may run, it is to wait, too, and not to be refused. */
+static int make_cover(const struct view *view, uintptr_t *ret_cover)
 {
+	int protection = PROT_READ | PROT_WRITE | (view_is_executable(view) ? PROT_EXEC : 0);
+	uint64_t span = view->span;
 	int error = sys_mmap(0, span, PROT_NONE, NOBODY, -1, 0, ret_cover);
 
 	if (error)
 		return fail_system(error, "there is no room to cover %" PRIu64 " bytes", span);
-	error = prepare_cover(*ret_cover, span);
+	error = prepare_cover(*ret_cover, span, protection);
 	if (!error)
 		return 0;
 	sys_munmap(*ret_cover, span);
@@ -260,14 +379,18 @@ static int cannot_move(int error, const struct view *view, const struct segment 
 static void unwatch_kept(const struct view *view, uintptr_t base, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (view->segments[i].keeps)
+		if (view->segments[i].keeps && !is_paged(&view->segments[i]))
 			service_unwatch(base + view->segments[i].offset, view->segments[i].length);
 }
 
 /* Private mappings of shmem have a page cache behind them; of adopted ones it is not known which they are. */
 static int watch_segment(const struct segment *segment, uintptr_t start)
 {
-	int error = segment->copied ? -EINVAL : service_watch_cached(start, segment->length);
+	int error;
+
+	if (is_paged(segment)) /* nobody serves its faults while it is moved */
+		return 0;
+	error = segment->copied ? -EINVAL : service_watch_cached(start, segment->length);
 
 	if (error == -EINVAL && (segment->copied || segment->source->kind == SOURCE_PRIVATE))
 		error = service_watch(start, segment->length);
@@ -337,7 +460,7 @@ static void bytes_lost(const struct view *view)
 	if (!view->keeps || !view->base)
 		return;
 	sources_lock();
-	sources_lost(view->base, view->span);
+	sources_lost(NULL, view->base, view->span);
 	sources_unlock();
 }
 
@@ -373,14 +496,16 @@ static int take_aside(struct view *view, uintptr_t aside, uintptr_t cover)
 		local_release(aside, view->span);
 		return error;
 	}
+	windows_enter();
 	error = vacate_and_cover(view, aside, cover);
+	windows_leave();
 	unwatch_kept(view, error ? target : aside, view->count);
 	if (error) {
 		service_wake(target, view->span);
 		return error;
 	}
 	if (view->keeps)
-		sources_moved(target, view->span, aside);
+		sources_moved(NULL, target, view->span, aside);
 	view->base = aside;
 	return 0;
 }
@@ -414,7 +539,7 @@ static int shut_aside(struct view *view, uintptr_t cover)
 static int local_shut(struct view *view)
 {
 	uintptr_t cover;
-	int error = make_cover(view->span, &cover);
+	int error = make_cover(view, &cover);
 
 	if (error)
 		return error;
@@ -475,7 +600,7 @@ static int local_place(struct view *view, uintptr_t target)
 		sources_lock();
 	error = local_place_all(view, target);
 	if (!error && view->keeps)
-		sources_moved(view->base, view->span, target);
+		sources_moved(NULL, view->base, view->span, target);
 	if (view->keeps)
 		sources_unlock();
 	if (error)
@@ -485,8 +610,9 @@ static int local_place(struct view *view, uintptr_t target)
 	return 0;
 }
 
-static void local_open(uintptr_t target, uint64_t span)
+static void local_open(struct host *host, uintptr_t target, uint64_t span)
 {
+	(void)host;
 	service_wake(target, span);
 }
 
@@ -509,10 +635,18 @@ static int swap_in(struct view *shown, struct view *next, uintptr_t aside)
 		return fail_system(error, "%" PRIu64 " bytes cannot be moved to %#" PRIxPTR, next->span, shown->base);
 	}
 	if (shown->keeps)
-		sources_lost(shown->base, shown->span);
+		sources_lost(NULL, shown->base, shown->span);
 	if (next->keeps)
-		sources_moved(next->base, next->span, shown->base);
+		sources_moved(NULL, next->base, next->span, shown->base);
 	return 0;
+}
+
+/* Who waits for what a pager should read, or met a page that was just being moved, finds what has taken its place. */
+static void wake_paged(const struct view *view, uintptr_t target)
+{
+	for (size_t i = 0; i < view->count; i++)
+		if (is_paged(&view->segments[i]))
+			service_wake(target + view->segments[i].offset, view->segments[i].length);
 }
 
 int local_swap(struct view *shown, struct view *next)
@@ -525,9 +659,12 @@ int local_swap(struct view *shown, struct view *next)
 		return error;
 	if (keeps)
 		sources_lock();
+	windows_enter();
 	error = swap_in(shown, next, aside);
+	windows_leave();
 	if (keeps)
 		sources_unlock();
+	wake_paged(shown, target);
 	if (error)
 		return error;
 	if (aside)
@@ -550,6 +687,7 @@ static int local_replace(struct view *shown, struct view *next, uintptr_t target
 
 	if (error || !shown)
 		return error;
+	wake_paged(shown, target);
 	bytes_lost(shown);
 	is_gone(shown);
 	return 0;
@@ -563,22 +701,50 @@ void local_discard(struct view *view)
 	view_forget(view);
 }
 
+static int local_watch(struct host *host)
+{
+	(void)host;
+	return service_acquire();
+}
+
+static void local_unwatch(struct host *host)
+{
+	(void)host;
+	service_release();
+}
+
+static uint64_t local_waiters(struct host *host, uintptr_t target, uint64_t span)
+{
+	(void)host;
+	return service_waiters(target, span);
+}
+
+static void local_give_back(struct host *host, uintptr_t address, uint64_t length)
+{
+	(void)host;
+	local_release(address, length);
+}
+
 const struct space space_local = {
 	.reserve = local_reserve,
 	.claim = local_claim,
 	.build = local_build,
 	.build_aside = local_build_aside,
+	.build_clear = local_build_clear,
+	.protect_part = local_protect_part,
 	.populate = local_populate,
-	.watch = service_acquire,
-	.unwatch = service_release,
+	.watch = local_watch,
+	.unwatch = local_unwatch,
 	.shut = local_shut,
 	.place = local_place,
 	.open = local_open,
-	.waiters = service_waiters,
+	.waiters = local_waiters,
 	.can_swap = local_can_swap,
 	.swap = local_swap,
 	.can_replace = local_can_replace,
 	.replace = local_replace,
+	.look = service_look,
+	.settle = service_settle,
 	.raise = local_raise,
 	.lower = local_lower,
 	.hand_over = local_hand_over,
@@ -587,5 +753,5 @@ const struct space space_local = {
 	.protect = local_protect,
 	.wake = local_wake,
 	.discard = local_discard,
-	.release = local_release,
+	.release = local_give_back,
 };

@@ -15,13 +15,18 @@
 
 void local_release(uintptr_t address, uint64_t length);
 int local_build_aside(struct view *view, uintptr_t target);
-int local_populate(const struct view *view);
+int local_populate(const struct view *view, uint64_t offset, uint64_t length);
 bool local_can_swap(const struct view *shown, const struct view *next);
 int local_swap(struct view *shown, struct view *next);
 void local_discard(struct view *view);
 
 /* Where a view that will be moved to @target (0: is used where it is) should stand: page tables move whole. */
 int local_reserve_for(const struct view *view, uintptr_t target, uintptr_t *ret_address);
+
+/* Room for @view that is no gap of the range that it is for. */
+int local_reserve_clear(const struct view *view, uintptr_t target, uintptr_t *ret_address);
+
+int local_protect_part(const struct view *view, uintptr_t address, uint64_t length, int protection);
 
 /* Huge pages and devices cannot be emptied in place: they have few entries, or are made anew at no cost. */
 bool local_can_vacate(const struct segment *segment);

@@ -18,6 +18,7 @@
 #include <inttypes.h>
 
 #include "error.h"
+#include "pager/pager.h"
 #include "process.h"
 #include "space/local.h"
 #include "sys/sys.h"
@@ -47,10 +48,19 @@ static int cannot_guard(int error, uintptr_t start, uint64_t length)
 	return fail_system(error, "%" PRIu64 " bytes at %#" PRIxPTR " cannot be write-protected", length, start);
 }
 
+/* A window of a pager's memory, which is watched as long as it is mapped, and where what is not dirty is protected. */
+static bool is_paged(const struct segment *segment)
+{
+	return segment->source && segment->source->pager && !segment->copied;
+}
+
 static int register_segment(const struct segment *segment, uintptr_t start)
 {
-	int error = service_protects_holes() ? 0 : sys_madvise(start, segment->length, MADV_POPULATE_READ);
+	int error;
 
+	if (is_paged(segment)) /* it is watched for good */
+		return service_maps_protected() ? 0 : cannot_guard(-EINVAL, start, segment->length);
+	error = service_protects_holes() ? 0 : sys_madvise(start, segment->length, MADV_POPULATE_READ);
 	if (!error)
 		error = service_guard(start, segment->length);
 	return error ? cannot_guard(error, start, segment->length) : 0;
@@ -60,7 +70,7 @@ static int register_segment(const struct segment *segment, uintptr_t start)
 static void lower_in_place(const struct view *view, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (view->segments[i].source)
+		if (view->segments[i].source && !is_paged(&view->segments[i]))
 			in_slices(view->base + view->segments[i].offset, view->segments[i].length, unguard);
 }
 
@@ -113,10 +123,10 @@ static bool can_have_twin(const struct view *shown)
 	const struct segment *only = shown->segments;
 
 	return shown->span > SMALL && shown->count == 1 && !shown->keeps && only->source && only->source->kind == SOURCE_FILE &&
-	       only->source->file_kind == FILE_SHMEM && local_can_swap(shown, shown);
+	       !is_paged(only) && only->source->file_kind == FILE_SHMEM && local_can_swap(shown, shown);
 }
 
-/* Build and protect the twin aside. */
+/* Build and protect the twin aside. Where pages that are not there can be protected, too, its page tables need not be filled. */
 static int make_twin(struct shield *shield)
 {
 	struct view *twin = &shield->twin;
@@ -124,8 +134,8 @@ static int make_twin(struct shield *shield)
 
 	if (!error)
 		error = local_build_aside(twin, shield->shown->base);
-	if (!error)
-		error = local_populate(twin);
+	if (!error && !service_protects_holes())
+		error = local_populate(twin, 0, twin->span);
 	if (!error) {
 		error = service_guard(twin->base, twin->span);
 		if (!error)
@@ -173,11 +183,13 @@ int local_raise(struct shield *shield, struct view *shown)
 	shield->twin = (struct view){ 0 };
 	shield->stall_ns = 0;
 	shield->handed_over = false;
+	windows_enter(); /* whoever maps pages of a pager knows from now on that they must be protected */
 	service_guard_enter(&shield->guard);
+	windows_leave();
 	error = can_have_twin(shown) ? raise_twin(shield) : raise_in_place(shield);
 	if (error) {
-		service_wake(shown->base, shown->span);
 		service_guard_leave(&shield->guard);
+		service_wake(shown->base, shown->span);
 	}
 	return error;
 }
@@ -200,8 +212,9 @@ void local_lower(struct shield *shield)
 		lower_in_place(shown, shown->count);
 	else if (!shield->handed_over && swap_views(&shield->twin, shown))
 		keep_twin(shield);
-	service_wake(shield->guard.start, shield->guard.length);
 	service_guard_leave(&shield->guard);
+	service_wake(shield->guard.start,
+		     shield->guard.length); /* also who wrote to a page of a pager since, and was told of to the guard */
 	local_discard(&shield->twin);
 }
 
@@ -209,7 +222,11 @@ void local_lower(struct shield *shield)
 static int guard_all_of(const struct segment *segment, uintptr_t start)
 {
 	bool anonymous = segment->copied;
-	int error = anonymous ? -EINVAL : service_guard_all(start, segment->length, true);
+	int error;
+
+	if (is_paged(segment))
+		return 0;
+	error = anonymous ? -EINVAL : service_guard_all(start, segment->length, true);
 
 	if (error == -EINVAL && (anonymous || segment->source->kind == SOURCE_PRIVATE))
 		error = service_guard_all(start, segment->length, false);
@@ -246,9 +263,9 @@ static int replace(struct view *last, struct view *next, uintptr_t aside)
 		return error;
 	}
 	if (last->keeps)
-		sources_moved(target, last->span, aside);
+		sources_moved(NULL, target, last->span, aside);
 	if (next->keeps)
-		sources_moved(next->base, next->span, target);
+		sources_moved(NULL, next->base, next->span, target);
 	return 0;
 }
 
@@ -260,8 +277,11 @@ int local_hand_over(struct shield *shield, struct view *next)
 
 	if (!error)
 		error = local_reserve_for(last, target, &aside);
-	if (!error)
+	if (!error) {
+		windows_enter();
 		error = replace(last, next, aside);
+		windows_leave();
+	}
 	service_wake(target, last->span); /* those who met an emptied page */
 	if (error)
 		return error;
@@ -274,7 +294,7 @@ int local_hand_over(struct shield *shield, struct view *next)
 
 /* Act on the part of each segment that lies in the range: older kernels protect within one mapping only. */
 static int in_segments(const struct shield *shield, uintptr_t start, uint64_t length,
-		       int (*act)(uintptr_t start, uint64_t length))
+		       int (*act)(const struct segment *segment, uintptr_t start, uint64_t length))
 {
 	const struct view *view = shield->shown;
 	uintptr_t end = start + length;
@@ -286,21 +306,34 @@ static int in_segments(const struct shield *shield, uintptr_t start, uint64_t le
 		from = from < start ? start : from;
 		to = to > end ? end : to;
 		if (view->segments[i].source && from < to)
-			error = act(from, to - from);
+			error = act(&view->segments[i], from, to - from);
 	}
 	return error;
 }
 
-static int unprotect(uintptr_t start, uint64_t length)
+/* Of a pager's memory nothing is let be written to before somebody writes: it would count as written. */
+static int unprotect(const struct segment *segment, uintptr_t start, uint64_t length)
 {
-	service_unprotect(start, length);
+	if (is_paged(segment))
+		service_wake(start, length);
+	else
+		service_unprotect(start, length);
 	return 0;
 }
 
-static int let(uintptr_t start, uint64_t length)
+static int let(const struct segment *segment, uintptr_t start, uint64_t length)
 {
-	service_let(start, length);
+	if (is_paged(segment))
+		windows_let(start, length);
+	else
+		service_let(start, length);
 	return 0;
+}
+
+static int protect(const struct segment *segment, uintptr_t start, uint64_t length)
+{
+	(void)segment;
+	return service_try_protect(start, length);
 }
 
 void local_unprotect(const struct shield *shield, uintptr_t start, uint64_t length)
@@ -315,9 +348,9 @@ void local_let(const struct shield *shield, uintptr_t start, uint64_t length)
 
 int local_protect(const struct shield *shield, uintptr_t start, uint64_t length)
 {
-	int error = in_segments(shield, start, length, service_protect);
+	int error = in_segments(shield, start, length, protect);
 
-	return error ? cannot_guard(error, start, length) : 0;
+	return error && error != -EAGAIN ? cannot_guard(error, start, length) : error;
 }
 
 void local_wake(const struct shield *shield)

@@ -3,7 +3,9 @@
  * A space: how an address space is changed.
  *
  * A redirect, a copy and a move know maps, memories and the order of steps; a space knows how each step is done there: in this
- * process by system calls (local.c). Each operation makes sentences, and when it fails, what is mapped is as it was before.
+ * process by system calls (local.c), in another one by an agent (foreign.c), of maps of the driver's by
+ * requests (driver.c). Which process it is, a host says; NULL is this one. A view
+ * has the host that it stands in. Each operation makes sentences, and when it fails, what is mapped is as it was before.
  *
  * The steps of a redirect, with what a client of the target sees after each:
  *
@@ -41,25 +43,33 @@ struct shield {
 	bool handed_over;
 };
 
+struct host;
+
 struct space {
-	/* Take a range of addresses that is free: @length bytes at @phase modulo @align. Nobody can access it. */
+	/* Take a range of addresses that is free: @length bytes at @phase modulo @align. Nobody can access it. In this process alone. */
 	int (*reserve)(uint64_t length, uint64_t align, uint64_t phase, uintptr_t *ret_address);
 
 	/* The same for an exact range. -EEXIST: some page of it is taken. */
-	int (*claim)(uintptr_t address, uint64_t length);
+	int (*claim)(struct host *host, uintptr_t address, uint64_t length);
 
-	/* Make the mappings of @view in a range that was reserved or claimed. The range stays the caller's when it fails. */
+	/* Make the mappings of @view in a range that was claimed. The range stays the caller's when it fails. */
 	int (*build)(struct view *view, uintptr_t base);
 
 	/* Reserve and build, at a base that suits moving the view to @target fast; @target 0: at a base of its own kind. */
 	int (*build_aside)(struct view *view, uintptr_t target);
 
-	/* Fill the page tables of @view. */
-	int (*populate)(const struct view *view);
+	/* The same, but not in a gap of the range that it is for, of which nothing is known. */
+	int (*build_clear)(struct view *view, uintptr_t target);
+
+	/* Give a part of @view, which is mapped at @address, another protection. 0 or a negative errno; makes no sentences. */
+	int (*protect_part)(const struct view *view, uintptr_t address, uint64_t length, int protection);
+
+	/* Fill the page tables of a part of @view: whole pages. */
+	int (*populate)(const struct view *view, uint64_t offset, uint64_t length);
 
 	/* Begin and end to need what shut and open need (a userfaultfd and the thread that reads it). */
-	int (*watch)(void);
-	void (*unwatch)(void);
+	int (*watch)(struct host *host);
+	void (*unwatch)(struct host *host);
 
 	/* Block the range of @view, which stands at its target, and move it aside. -EOPNOTSUPP: it cannot be moved. */
 	int (*shut)(struct view *view);
@@ -68,10 +78,10 @@ struct space {
 	int (*place)(struct view *view, uintptr_t target);
 
 	/* Let go those that wait in [target, target + span). */
-	void (*open)(uintptr_t target, uint64_t span);
+	void (*open)(struct host *host, uintptr_t target, uint64_t span);
 
 	/* How many threads wait there now. */
-	uint64_t (*waiters)(uintptr_t target, uint64_t span);
+	uint64_t (*waiters)(struct host *host, uintptr_t target, uint64_t span);
 
 	/*
 	 * Replace @shown by @next in one step. Only for what can_swap allows: the one stands at the target, the other aside, and
@@ -95,11 +105,17 @@ struct space {
 
 	/*
 	 * Of a range under the shield: let it be written to again; the same, for whoever is told of writes, which may do nothing but let them
-	 * try again; protect it again.
+	 * try again; protect it again. -EAGAIN: others are changing mappings, and wait until somebody looks; let go of locks, and come again.
 	 */
 	void (*unprotect)(const struct shield *shield, uintptr_t start, uint64_t length);
 	void (*let)(const struct shield *shield, uintptr_t start, uint64_t length);
 	int (*protect)(const struct shield *shield, uintptr_t start, uint64_t length);
+
+	/* Tell now of those who write, who would be told of soon: by a thread that has a processor, in case the service's has none. */
+	void (*look)(void);
+
+	/* Wait until whoever is being told of a write, by another thread, has done what is to be done about it. */
+	void (*settle)(void);
 
 	/* Wake those who were told of, and left waiting: they are told of again. */
 	void (*wake)(const struct shield *shield);
@@ -108,9 +124,16 @@ struct space {
 	void (*discard)(struct view *view);
 
 	/* Give a range back. */
-	void (*release)(uintptr_t address, uint64_t length);
+	void (*release)(struct host *host, uintptr_t address, uint64_t length);
 };
 
 extern const struct space space_local;
+extern const struct space space_driver;
+extern const struct space space_foreign;
+
+static inline const struct space *space_of(const struct host *host)
+{
+	return host ? &space_foreign : &space_local;
+}
 
 #endif

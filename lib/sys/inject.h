@@ -11,6 +11,12 @@
 /* Let the nth (1, 2, …) call from now on, by the calling thread, fail once. */
 void mr_inject_arm(long nth);
 
+/*
+ * The same for death: at the nth call, those that release something included, the process dies by SIGKILL. What a helper of its calls
+ * counts too, and takes both with it.
+ */
+void mr_inject_arm_death(long nth);
+
 /* No failure any more; whether the one that was asked for has been delivered. */
 bool mr_inject_disarm(void);
 

@@ -23,7 +23,11 @@ HOME=$place "$@" "$place/tree/run" install --prefix "$prefix"
 functions=$(sed -n 's/^\t\(mr_[a-z0-9_]*\);$/\1/p' "$source/lib/memredirect.map")
 failed=0
 for file in bin/memredirect include/memredirect.h lib/libmemredirect.so lib/libmemredirect.so.0 lib/libmemredirect.a \
-	lib/pkgconfig/memredirect.pc share/man/man1/memredirect.1 share/man/man7/memredirect.7 \
+	lib/pkgconfig/memredirect.pc share/man/man1/memredirect.1 share/man/man7/memredirect.7 share/man/man4/memredirect.4 include/linux/memredirect.h \
+	lib/libmemredirect-nbd.so lib/libmemredirect-nbd.so.0 lib/libmemredirect-nbd.a lib/pkgconfig/memredirect-nbd.pc \
+	include/memredirect-nbd.h share/man/man3/memredirect-nbd.3 share/man/man3/mr_memory_new_nbd.3 \
+	lib/pkgconfig/memredirect-iokit.pc share/man/man3/memredirect-iokit.3 \
+	$(cd "$source/iokit" && find IOKit libkern mach -type f | sed 's,^,include/memredirect/iokit/,') \
 	$(cd "$source/include" && find memredirect -name '*.h' | sed 's,^,include/,') \
 	$(echo "$functions" | sed 's,.*,share/man/man3/&.3,'); do
 	[ -e "$prefix/$file" ] || { echo "failed: $file is not installed"; failed=1; }

@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # The libraries define the functions that the public headers declare, and show no other name.
-#   symbols.sh CC INCLUDE SHARED STATIC
+#   symbols.sh INCLUDE SHARED STATIC CC...
 set -eu
-cc=$1 include=$2 shared=$3 static=$4
+include=$1 shared=$2 static=$3
+shift 3
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 failed=0
@@ -20,7 +21,7 @@ same() {
 }
 
 # The preprocessor takes the comments away, which name functions too.
-printf '#include <memredirect.h>\n' | "$cc" -E -P -I "$include" -x c - |
+printf '#include <memredirect.h>\n' | "$@" -E -P -I "$include" -x c - |
 	grep -oE '\<mr_[a-z0-9_]+ *\(' | tr -d ' (' | sort -u >"$place/declared"
 [ "$(wc -l <"$place/declared")" -ge 20 ] || { echo "the headers declare too little to be true"; exit 1; }
 

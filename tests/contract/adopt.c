@@ -399,6 +399,47 @@ static void redirect_C_fetch_waits(void **state)
 	munmap(address, length);
 }
 
+/* What waits in a fetch, and what comes later, runs the code of the memory that the map shows by then. */
+static void check_other_code(int sharing, uint32_t options)
+{
+	char *address = map_anonymous(sharing, PROT_READ | PROT_WRITE | PROT_EXEC), code[page_size()];
+	struct victim *victim;
+	struct mr_memory *own, *other;
+	struct mr_map *map;
+
+	write_function(address, 1234);
+	write_function(code, 4321);
+	assert_ok(mr_memory_new_buffer(PAGES * page_size(), 0, &other));
+	assert_ok(mr_memory_write(other, 0, code, sizeof(code)));
+	assert_ok(mr_map_adopt(NULL, address, PAGES * page_size(), 0, &map));
+	own = mr_memory_ref(mr_map_memory(map));
+	assert_ok(mr_map_redirect(map, NULL, 0, 0));
+	victim = victim_start(ACCESS_FETCH, address, 0);
+	assert_non_null(victim);
+	assert_true(wait_waiters(map, 1));
+	assert_ok(mr_map_redirect(map, other, options, 0));
+	assert_true(victim_wait(victim));
+	assert_int_equal(victim->outcome.signal, 0);
+	assert_int_equal(victim->outcome.seen, 4321);
+	victim_free(victim);
+	assert_ok(mr_map_redirect(map, own, options, 0));
+	assert_int_equal(access_try(ACCESS_FETCH, address, 0).seen, 1234);
+	mr_map_unref(map);
+	mr_memory_unref(own);
+	mr_memory_unref(other);
+	munmap(address, PAGES * page_size());
+}
+
+static void redirect_an_executable_range_to_other_code(void **state)
+{
+	(void)state;
+	check_other_code(MAP_PRIVATE, 0);
+	check_other_code(MAP_PRIVATE, MR_MAP_PREFAULT);
+	check_other_code(MAP_SHARED, 0);
+	check_other_code(MAP_SHARED, MR_MAP_READ_ONLY | MR_MAP_PREFAULT);
+	check_other_code(MAP_SHARED, MR_MAP_COPY_ON_WRITE);
+}
+
 static const struct CMUnitTest tests[] = {
 	TEST(adopt_reports_what_it_took),
 	TEST(adopt_takes_the_options_that_it_implies),
@@ -416,6 +457,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(adopted_shared_memory_as_its_own_copy),
 	TEST(adopted_private_memory_survives_a_round_trip),
 	TEST(redirect_C_fetch_waits),
+	TEST(redirect_an_executable_range_to_other_code),
 };
 
 int main(int argc, char **argv)

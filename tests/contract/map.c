@@ -298,7 +298,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(map_overwrites_nothing),
 	TEST(map_anywhere_ignores_the_address),
 	TEST(map_read_only_faults_on_writes),
-	TEST(map_copy_on_write_keeps_writes_to_itself),
+	TEST_FOR(map_copy_on_write_keeps_writes_to_itself, NEED_LOCAL),
 	TEST(map_prefault_fills_the_page_tables),
 	TEST(map_takes_the_cache_modes_of_ordinary_memory),
 };

@@ -366,7 +366,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(redirect_to_every_kind_and_back_with_prefault),
 	TEST(redirect_takes_an_offset),
 	TEST(redirect_keeps_place_length_and_uniqueness),
-	TEST_FOR(redirect_options_replace_the_access, NEED_WRITABLE),
+	TEST_FOR(redirect_options_replace_the_access, NEED_WRITABLE | NEED_LOCAL),
 	TEST(redirect_to_what_is_shown_does_nothing),
 	TEST(redirect_holds_the_backing),
 };

@@ -202,7 +202,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(redirect_C_handlers_run_and_the_load_waits_again),
 	TEST_FOR(redirect_C_handlers_run_and_the_store_waits_again, NEED_WRITABLE),
 	TEST_FOR(redirect_C_handlers_run_and_the_atomic_happens_once, NEED_WRITABLE),
-	TEST(redirect_C_a_thread_in_a_handler_counts_once),
+	TEST_FOR(redirect_C_a_thread_in_a_handler_counts_once, NEED_LOCAL),
 	TEST(redirect_C_a_thread_in_a_handler_misses_no_wake),
 	TEST(redirect_C_a_thread_in_a_handler_waits_for_the_next_block_too),
 	TEST(redirect_C_waiting_threads_can_be_killed),

@@ -390,6 +390,18 @@ static void new_multi_of_too_many_bytes(void **state)
 	mr_memory_unref(large);
 }
 
+static void new_private_of_wrong_arguments(void **state)
+{
+	(void)state;
+	assert_refused(mr_memory_new_private(0, MR_PLACE_ANON, 0, &memory), EINVAL);
+	assert_refused(mr_memory_new_private(1, MR_PLACE_ANON, 0, NULL), EINVAL);
+	assert_refused(mr_memory_new_private(1, 0, 0, &memory), EINVAL);
+	assert_refused(mr_memory_new_private(1, MR_PLACE_NODE + 1, 0, &memory), EINVAL);
+	assert_refused(mr_memory_new_private(1, MR_PLACE_NODE, 9999, &memory), EINVAL);
+	assert_refused(mr_memory_new_private(UINT64_C(1) << 60, MR_PLACE_ANON, 0, &memory), ENOMEM);
+	assert_refused(mr_memory_new_private(UINT64_MAX, MR_PLACE_ANON, 0, &memory), ENOMEM);
+}
+
 static void new_sub_past_the_end(void **state)
 {
 	struct mr_memory *whole = buffer(10000, 0);
@@ -448,6 +460,7 @@ static const struct CMUnitTest tests[] = {
 	REFUSED(new_multi_of_nothing),
 	REFUSED(new_multi_of_parts_that_are_not_whole_pages),
 	REFUSED(new_multi_of_too_many_bytes),
+	REFUSED(new_private_of_wrong_arguments),
 	REFUSED(new_sub_past_the_end),
 	REFUSED(new_sub_of_wrong_arguments),
 };

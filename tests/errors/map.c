@@ -35,7 +35,7 @@ static int free_memory(void **state)
 static void new_unknown_options(void **state)
 {
 	const uint32_t known = MR_MAP_ANYWHERE | MR_MAP_OVERWRITE | MR_MAP_READ_ONLY | MR_MAP_UNIQUE | MR_MAP_REFERENCE |
-			       MR_MAP_PREFAULT | MR_MAP_COPY_ON_WRITE | MR_MAP_CACHE_MASK;
+			       MR_MAP_PREFAULT | MR_MAP_COPY_ON_WRITE | MR_MAP_CACHE_MASK | MR_MAP_DRIVER;
 
 	(void)state;
 	for (int bit = 0; bit < 32; bit++)
@@ -43,6 +43,24 @@ static void new_unknown_options(void **state)
 			assert_refused(mr_map_new(memory, NULL, NULL, MR_MAP_ANYWHERE | UINT32_C(1) << bit, 0, 0, &map),
 				       EINVAL);
 	assert_refused(mr_map_new(memory, NULL, NULL, MR_MAP_ANYWHERE | MR_MAP_STATIC, 0, 0, &map), EINVAL);
+}
+
+/* Whoever holds addresses is known as well afterwards as before. */
+static void new_beyond_the_end_of_the_address_space(void **state)
+{
+	char *place = free_place(3 * LENGTH, page_size()), *end = (char *)(UINTPTR_MAX - page_size() + 1);
+	struct mr_map *maps[3];
+
+	(void)state;
+	for (size_t i = 0; i < COUNT(maps); i++) {
+		assert_ok(mr_map_new(memory, NULL, place + i * LENGTH, MR_MAP_UNIQUE, 0, 0, &maps[i]));
+		assert_refused(mr_map_new(memory, NULL, end, MR_MAP_UNIQUE, 0, 0, &map), ENOMEM);
+		assert_refused(mr_map_new(memory, NULL, end, MR_MAP_UNIQUE | MR_MAP_OVERWRITE, 0, 0, &map), ENOMEM);
+	}
+	for (size_t i = 0; i < COUNT(maps); i++)
+		assert_refused(mr_map_adopt(NULL, place + i * LENGTH, LENGTH, 0, &map), EEXIST);
+	for (size_t i = 0; i < COUNT(maps); i++)
+		mr_map_unref(maps[i]);
 }
 
 static void new_cache_modes(void **state)
@@ -381,6 +399,7 @@ static void getters_of_null(void **state)
 static const struct CMUnitTest tests[] = {
 	REFUSED(new_unknown_options),
 	REFUSED(new_cache_modes),
+	REFUSED(new_beyond_the_end_of_the_address_space),
 	REFUSED(new_null_arguments),
 	REFUSED(new_overwrite_anywhere),
 	REFUSED(new_past_the_end),

@@ -47,6 +47,11 @@ static int new_fd_huge(struct fixture *fixture)
 	return mr_memory_new_fd(fixture->fd, 0, HUGE_PAGE, 0, &fixture->memory);
 }
 
+static int new_private(struct fixture *fixture)
+{
+	return mr_memory_new_private(length() - 100, MR_PLACE_ANON, 0, &fixture->memory);
+}
+
 static int new_ranges(struct fixture *fixture)
 {
 	return mr_memory_new_ranges(NULL, fixture->ranges, 3, 0, &fixture->memory);
@@ -164,6 +169,7 @@ static const struct operation operations[] = {
 	{ "a memfd", NEW_FD, set_up_memfd, new_fd, NULL, has_pattern, tear_down },
 	{ "a file of a disk", NEW_FD, set_up_disk, new_fd, NULL, has_pattern, tear_down },
 	{ "a read-only file", NEW_FD, set_up_read_only, new_fd_read_only, NULL, has_pattern, tear_down },
+	{ "private memory", "mr_memory_new_private", set_up_nothing, new_private, NULL, is_fresh, tear_down },
 	{ "ranges", "mr_memory_new_ranges", set_up_ranges, new_ranges, ranges_are_untouched, has_ranges, tear_down },
 };
 

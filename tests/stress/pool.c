@@ -72,7 +72,7 @@ static void add(struct pool *pool, const struct kind *kind)
 /* Huge pages can be shown where 2 MiB begin. */
 static void make_sample(struct pool *pool, const char *start)
 {
-	const struct kind *kind = kind_find(start);
+	const struct kind *kind = kind_find(kind_space && kind_missing(kind_find(start)) ? "buffer" : start);
 	uint64_t align = pool->length % HUGE_PAGE ? page_size() : HUGE_PAGE;
 
 	require(kind, "there is no kind %s", start);

@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -182,6 +183,15 @@ static void wait_for_clients(void)
 			CLIENTS);
 }
 
+/* Who was served by a pager goes on before the service has taken note of it; from all others it has by the time that they are let go. */
+static void check_nobody_waits(struct showing shown)
+{
+	if (strstr(shown.member->name, "pager"))
+		while (mr_map_waiters(run.pool.map))
+			sched_yield();
+	require(mr_map_waiters(run.pool.map) == 0, "threads are counted as waiting that do not wait");
+}
+
 /* Return: what the map shows afterwards. */
 static struct showing play_round(struct showing shown, struct dice *dice)
 {
@@ -198,7 +208,7 @@ static struct showing play_round(struct showing shown, struct dice *dice)
 		words[i] = word_of(to, run.clients[i].offset);
 	require_ok(pool_redirect(&run.pool, to, pool_roll_prefault(dice)));
 	wait_for_clients();
-	require(mr_map_waiters(run.pool.map) == 0, "threads are counted as waiting that do not wait");
+	check_nobody_waits(to);
 	for (size_t i = 0; i < CLIENTS; i++)
 		check_client(&run.clients[i], words[i], word_of(to, run.clients[i].offset));
 	return to;

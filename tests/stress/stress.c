@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "kind.h"
 #include "leak.h"
 #include "sanitizer.h"
 #include "suite.h"
@@ -80,6 +81,7 @@ struct dice stress_begin(const char *name)
 	printf("%s: MR_STRESS_SEED=%" PRIu64 ", %g s\n", name, seed, run.seconds);
 	watch((unsigned)run.seconds + GRACE_SECONDS);
 	features();
+	kind_space = getenv("MR_STRESS_DRIVER") ? MR_MAP_DRIVER : 0;
 	holdings_settle();
 	holdings_take(&run.before);
 	run.end = clock_now() + run.seconds;

@@ -3,6 +3,7 @@
  * What all stress tests share: a time to run, a seed, a watchdog, and the check that nothing was left behind.
  *
  *	MR_STRESS_SECONDS	how long each runs; 5 unless told
+ *	MR_STRESS_DRIVER	set: over maps of the driver's
  *	MR_STRESS_SEED		the seed, as an earlier run has printed it; else a new one
  *
  * Exit status: 0 passed; 1 failed, and the output says what; 77 skipped.

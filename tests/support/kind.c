@@ -2,6 +2,7 @@
 /* The kinds of memory that a map can show: how each is made. */
 #include "kind.h"
 
+#include <errno.h>
 #include <linux/memfd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -115,7 +116,7 @@ static void make_multi(struct backing *backing, unsigned seed, void *place)
 {
 	uint64_t page = page_size(), rest = backing->length - 2 * page;
 	char *bytes = malloc(backing->length);
-	int file = disk_file(page), memfd = memfd_create("part", MFD_CLOEXEC);
+	int file = kind_space ? tmpfs_file(page) : disk_file(page), memfd = memfd_create("part", MFD_CLOEXEC);
 
 	(void)place;
 	assert_non_null(bytes);
@@ -130,6 +131,50 @@ static void make_multi(struct backing *backing, unsigned seed, void *place)
 	close(file);
 	close(memfd);
 	free(bytes);
+}
+
+/* A pager's bytes are kept in a memfd. */
+static int read_store(void *argument, uint64_t offset, void *buffer, uint64_t length)
+{
+	return pread((int)(intptr_t)argument, buffer, length, (off_t)offset) == (ssize_t)length ? 0 : -EIO;
+}
+
+static int write_store(void *argument, uint64_t offset, const void *buffer, uint64_t length)
+{
+	return pwrite((int)(intptr_t)argument, buffer, length, (off_t)offset) == (ssize_t)length ? 0 : -EIO;
+}
+
+static void release_store(void *argument)
+{
+	close((int)(intptr_t)argument);
+}
+
+static void make_pager(struct backing *backing, unsigned seed, void *place)
+{
+	int store = memfd_with_pattern(backing->length, seed);
+	struct mr_pager pager = {
+		.size = sizeof(pager),
+		.block = page_size(),
+		.read = read_store,
+		.write = write_store,
+		.release = release_store,
+		.arg = (void *)(intptr_t)store,
+	};
+
+	(void)place;
+	assert_true(store >= 0);
+	assert_ok(mr_memory_new_pager(&pager, backing->length, 0, 0, &backing->memory));
+}
+
+static const char *missing_paging(void)
+{
+	struct mr_pager pager = { .size = sizeof(pager), .read = read_store };
+	struct mr_memory *memory;
+
+	if (mr_memory_new_pager(&pager, 1, 0, 0, &memory) == -EOPNOTSUPP)
+		return "a userfaultfd that can watch shared memory (Linux 5.19)";
+	mr_memory_unref(memory);
+	return features()->kernel_faults ? NULL : "a userfaultfd for accesses of the kernel";
 }
 
 static void map_range(struct backing *backing, unsigned seed, void *place, int flags, int fd)
@@ -195,6 +240,14 @@ static void make_adopted_mixed(struct backing *backing, unsigned seed, void *pla
 	close(fd);
 }
 
+/* Private memory of this process, which the driver alone can map a second time. */
+static void make_private(struct backing *backing, unsigned seed, void *place)
+{
+	(void)place;
+	map_range(backing, seed, NULL, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	make_of_range(backing);
+}
+
 static const char *missing_disk(void)
 {
 	int fd = disk_file(1);
@@ -215,6 +268,12 @@ static const char *missing_tmpfs(void)
 	return NULL;
 }
 
+/* Its one file is a disk's, but for the driver, which shows those read-only alone. */
+static const char *missing_multi(void)
+{
+	return kind_space ? missing_tmpfs() : missing_disk();
+}
+
 static const char *missing_huge(void)
 {
 	if (!features()->huge_2m_supported)
@@ -227,13 +286,21 @@ const struct kind kinds[] = {
 	{ .name = "buffer-huge", .make = make_buffer_huge, .huge = true, .missing = missing_huge },
 	{ .name = "memfd", .make = make_memfd },
 	{ .name = "file-tmpfs", .make = make_file_tmpfs, .missing = missing_tmpfs },
-	{ .name = "file-disk", .make = make_file_disk, .missing = missing_disk },
+	{ .name = "file-disk",
+	  .make = make_file_disk,
+	  .missing = missing_disk,
+	  .not_by_driver = "shows pages of a disk's files MR_MAP_READ_ONLY alone" },
 	{ .name = "file-read-only", .make = make_file_read_only, .access = MR_MAP_READ_ONLY, .missing = missing_disk },
 	{ .name = "huge-fd", .make = make_huge_fd, .huge = true, .missing = missing_huge },
 	{ .name = "sub", .make = make_sub },
-	{ .name = "multi", .make = make_multi, .missing = missing_disk },
+	{ .name = "multi", .make = make_multi, .missing = missing_multi },
+	{ .name = "pager", .make = make_pager, .stays = true, .missing = missing_paging },
 	{ .name = "ranges", .make = make_ranges },
-	{ .name = "ranges-file", .make = make_ranges_file, .missing = missing_disk },
+	{ .name = "ranges-file",
+	  .make = make_ranges_file,
+	  .missing = missing_disk,
+	  .not_by_driver = "shows pages of a disk's files MR_MAP_READ_ONLY alone" },
+	{ .name = "ranges-private", .make = make_private, .driver = true },
 	{ .name = "cow-buffer", .make = make_buffer, .access = MR_MAP_COPY_ON_WRITE, .detached = true },
 	{ .name = "cow-file",
 	  .make = make_file_disk,
@@ -241,6 +308,12 @@ const struct kind kinds[] = {
 	  .detached = true,
 	  .missing = missing_disk },
 	{ .name = "cow-multi", .make = make_multi, .access = MR_MAP_COPY_ON_WRITE, .detached = true, .missing = missing_disk },
+	{ .name = "cow-pager",
+	  .make = make_pager,
+	  .stays = true,
+	  .access = MR_MAP_COPY_ON_WRITE,
+	  .detached = true,
+	  .missing = missing_paging },
 	{ .name = "cow-huge",
 	  .make = make_buffer_huge,
 	  .access = MR_MAP_COPY_ON_WRITE,
@@ -263,10 +336,31 @@ const struct kind *kind_find(const char *name)
 	return NULL;
 }
 
+static const char *missing_for_driver(const struct kind *kind)
+{
+	if (features()->driver != MR_DRIVER_READY)
+		return "the driver (/dev/memredirect)";
+	if (kind->access & MR_MAP_COPY_ON_WRITE)
+		return "copy on write, which maps of the driver's do not have,";
+	if (kind->adopted)
+		return "adopting, which the driver does not do,";
+	if (strstr(kind->name, "pager"))
+		return "memory of pagers, whose pages come and go, in maps of the driver's,";
+	return kind->not_by_driver;
+}
+
 const char *kind_missing(const struct kind *kind)
 {
+	const char *missing = kind_space ? missing_for_driver(kind) : NULL;
+
+	if (kind->driver && !kind_space)
+		return "MR_MAP_DRIVER, without which private memory is not mapped twice,";
+	if (missing)
+		return missing;
 	return kind->missing ? kind->missing() : NULL;
 }
+
+uint32_t kind_space;
 
 uint64_t kind_unit(const struct kind *kind)
 {

@@ -45,7 +45,10 @@ struct kind {
 	uint32_t access;
 	bool adopted;		      /* the map is there first, and its memory comes of it */
 	bool detached;		      /* the map does not show what is written to the memory later, or may not */
+	bool stays;		      /* a child of fork has nothing where the map is */
 	bool singular;		      /* private memory, which cannot be mapped a second time */
+	bool driver;		      /* maps of it are the driver's alone */
+	const char *not_by_driver;    /* why the driver cannot show it; NULL: it can */
 	const char *(*missing)(void); /* what this machine lacks for it, or NULL; may itself be NULL */
 	void (*make)(struct backing *backing, unsigned seed, void *place);
 };
@@ -67,6 +70,15 @@ uint64_t kind_length(const struct kind *kind);
 
 /* Whether kind_length is one for which page tables are moved, not filled anew: some MiB, and not a round number. */
 extern bool kind_large;
+
+/*
+ * MR_MAP_DRIVER when the run is about maps of the driver's, else 0. Every map that a test makes is made so; what it reports of its
+ * options beyond that is compared.
+ */
+extern uint32_t kind_space;
+#define mr_map_new(memory, task, address, options, offset, length, ret_map)                                                    \
+	(mr_map_new)(memory, task, address, (options) | kind_space, offset, length, ret_map)
+#define mr_map_options(map) ((mr_map_options)(map) & ~kind_space)
 
 /* Whether clients may write through a map of it. */
 bool kind_writable(const struct kind *kind);

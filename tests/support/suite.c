@@ -93,7 +93,8 @@ static bool kind_has(const struct kind *kind, uintptr_t needs)
 {
 	return !((needs & NEED_WRITABLE && !kind_writable(kind)) || (needs & NEED_SEEN && kind->detached) ||
 		 (needs & NEED_DETACHED && !kind->detached) || (needs & NEED_OWN && kind->adopted) ||
-		 (needs & NEED_ADOPTED && !kind->adopted) || (needs & NEED_AGAIN && kind->singular));
+		 (needs & NEED_ADOPTED && !kind->adopted) || (needs & NEED_AGAIN && kind->singular) ||
+		 (needs & NEED_LOCAL && kind_space) || (needs & NEED_INHERITED && kind->stays));
 }
 
 /* The tests that make sense with the kind. */
@@ -118,13 +119,22 @@ int suite_run(int argc, char **argv, const char *name, const struct CMUnitTest *
 	return run(argc > 2 ? argv[2] : NULL, name, tests, count);
 }
 
+/* Whether @name begins with @prefix, which it then is without. */
+static bool take_prefix(const char **name, const char *prefix)
+{
+	size_t length = strlen(prefix);
+
+	if (strncmp(*name, prefix, length) != 0)
+		return false;
+	*name += length;
+	return true;
+}
+
 static const struct kind *find_kind(const char *name)
 {
-	static const char large[] = "large:";
-	size_t prefix = sizeof(large) - 1;
-
-	kind_large = !strncmp(name, large, prefix);
-	return kind_find(kind_large ? name + prefix : name);
+	kind_space = take_prefix(&name, "driver:") ? MR_MAP_DRIVER : 0;
+	kind_large = take_prefix(&name, "large:");
+	return kind_find(name);
 }
 
 int suite_run_kind(int argc, char **argv, const char *name, const struct CMUnitTest *tests, size_t count)
@@ -134,7 +144,7 @@ int suite_run_kind(int argc, char **argv, const char *name, const struct CMUnitT
 
 	suite_kind = argc > 1 ? find_kind(argv[1]) : NULL;
 	if (!suite_kind) {
-		fprintf(stderr, "usage: %s [large:]KIND [PATTERN]; the kinds are:", argv[0]);
+		fprintf(stderr, "usage: %s [driver:][large:]KIND [PATTERN]; the kinds are:", argv[0]);
 		for (size_t i = 0; i < kind_count; i++)
 			fprintf(stderr, " %s", kinds[i].name);
 		fprintf(stderr, "\n");
@@ -143,7 +153,8 @@ int suite_run_kind(int argc, char **argv, const char *name, const struct CMUnitT
 	missing = kind_missing(suite_kind);
 	if (missing)
 		return suite_skip(missing);
-	snprintf(full_name, sizeof(full_name), "%s over %s%s", name, kind_large ? "large " : "", suite_kind->name);
+	snprintf(full_name, sizeof(full_name), "%s over %s%s%s", name, kind_large ? "large " : "", suite_kind->name,
+		 kind_space ? ", by the driver" : "");
 	return run_for_kind(argc > 2 ? argv[2] : NULL, full_name, tests, count);
 }
 
@@ -158,10 +169,10 @@ void suite_check_ok(int result, const char *call, const char *file, int line)
 /* The sentence begins with the name of the call, which ends at its parenthesis, and goes on. */
 static bool has_sentence(const char *call)
 {
-	const char *sentence = mr_error();
-	size_t name = strcspn(call, "(");
+	const char *sentence = mr_error(), *from = call + (*call == '('); /* a name in parentheses is no macro */
+	size_t name = strcspn(from, "()");
 
-	return !strncmp(sentence, call, name) && !strncmp(sentence + name, ": ", 2) && strlen(sentence) > name + 8;
+	return !strncmp(sentence, from, name) && !strncmp(sentence + name, ": ", 2) && strlen(sentence) > name + 8;
 }
 
 void suite_check_error(int result, int number, const char *call, const char *file, int line)

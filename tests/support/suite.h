@@ -27,12 +27,14 @@ extern const struct kind *suite_kind;
 
 /* What a kind must have for a test to make sense with it; the others do not run that test. */
 enum need {
-	NEED_WRITABLE = 1,  /* clients may write through the map */
-	NEED_SEEN = 2,	    /* the map shows what is written to the memory, and the other way round */
-	NEED_DETACHED = 32, /* it does not */
-	NEED_OWN = 4,	    /* the map is not an adopted one */
-	NEED_ADOPTED = 8,   /* it is */
-	NEED_AGAIN = 16,    /* the memory can be mapped once more */
+	NEED_WRITABLE = 1,    /* clients may write through the map */
+	NEED_SEEN = 2,	      /* the map shows what is written to the memory, and the other way round */
+	NEED_DETACHED = 32,   /* it does not */
+	NEED_OWN = 4,	      /* the map is not an adopted one */
+	NEED_ADOPTED = 8,     /* it is */
+	NEED_AGAIN = 16,      /* the memory can be mapped once more */
+	NEED_LOCAL = 64,      /* the map is not the driver's, of which that does not hold (memredirect/driver.h) */
+	NEED_INHERITED = 128, /* a child of fork has what the map showed */
 };
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, suite_begin, suite_end)

@@ -24,8 +24,11 @@ bool thread_start(struct thread *thread, void *(*body)(void *argument), void *ar
 	return !error;
 }
 
-void thread_join(struct thread *thread)
+void *thread_join(struct thread *thread)
 {
-	pthread_join(thread->id, NULL);
+	void *result = NULL;
+
+	pthread_join(thread->id, &result);
 	munmap(thread->stack, STACK_BYTES);
+	return result;
 }

@@ -17,7 +17,7 @@ struct thread {
 /* False: there is no thread to be had. */
 bool thread_start(struct thread *thread, void *(*body)(void *argument), void *argument);
 
-/* Wait for its end, without a deadline: for threads that are sure to end. */
-void thread_join(struct thread *thread);
+/* Wait for its end, without a deadline: for threads that are sure to end. Return: what the body returned. */
+void *thread_join(struct thread *thread);
 
 #endif

@@ -6,11 +6,19 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <memredirect.h>
+
+int wait_deadline_seconds(void)
+{
+	const char *given = getenv("MR_DEADLINE_SECONDS");
+
+	return given ? atoi(given) : 30;
+}
 
 double clock_now(void)
 {
@@ -42,14 +50,14 @@ bool wait_word(uint32_t *word, uint32_t value)
 	while (__atomic_load_n(word, __ATOMIC_ACQUIRE) == value) {
 		if (clock_now() > end)
 			return false;
-		syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, &pause, NULL, 0);
+		syscall(SYS_futex, word, FUTEX_WAIT, value, &pause, NULL, 0);
 	}
 	return true;
 }
 
 void wait_wake(uint32_t *word)
 {
-	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+	syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 bool wait_readable(int fd)

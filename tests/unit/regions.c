@@ -64,7 +64,7 @@ static int clear(void **state)
 
 static int walk(uint64_t first, uint64_t end, struct record *record)
 {
-	return regions_each(layout.start + first * layout.page, layout.start + end * layout.page, note, record);
+	return regions_each(NULL, layout.start + first * layout.page, layout.start + end * layout.page, note, record);
 }
 
 static void assert_bounds(const struct region *region, uint64_t first, uint64_t end)
@@ -115,7 +115,7 @@ static void misses_a_hole(void **state)
 	assert_int_equal(walk(3, 4, &record), -EFAULT);
 	assert_int_equal(record.count, 0);
 	assert_int_equal(walk(6, 9, &record), -EFAULT);
-	assert_int_equal(regions_each(0, layout.page, note, &record), -EFAULT);
+	assert_int_equal(regions_each(NULL, 0, layout.page, note, &record), -EFAULT);
 }
 
 static void stops_when_told(void **state)
@@ -153,7 +153,7 @@ static void reads_a_long_list(void **state)
 	assert_ptr_not_equal(place, MAP_FAILED);
 	for (uint64_t i = 0; i < pages; i += 2)
 		assert_int_equal(mprotect(place + i * page, page, PROT_NONE), 0);
-	assert_int_equal(regions_each((uintptr_t)place, (uintptr_t)place + pages * page, count_one, &count), 0);
+	assert_int_equal(regions_each(NULL, (uintptr_t)place, (uintptr_t)place + pages * page, count_one, &count), 0);
 	assert_int_equal(count.count, pages);
 	assert_int_equal(count.next, (uintptr_t)place + pages * page);
 	munmap(place, pages * page);

@@ -23,7 +23,7 @@ static int insert(size_t number, uint64_t first, uint64_t end)
 	int error;
 
 	registry_lock();
-	error = registry_insert(map_of(number), first * PAGE, end * PAGE);
+	error = registry_insert(NULL, map_of(number), first * PAGE, end * PAGE);
 	registry_unlock();
 	return error;
 }
@@ -31,7 +31,7 @@ static int insert(size_t number, uint64_t first, uint64_t end)
 static void take_out(size_t number, uint64_t first)
 {
 	registry_lock();
-	registry_remove(map_of(number), first * PAGE);
+	registry_remove(NULL, map_of(number), first * PAGE);
 	registry_unlock();
 }
 
@@ -40,7 +40,7 @@ static struct mr_map *find(uint64_t first, uint64_t end)
 	struct mr_map *map;
 
 	registry_lock();
-	map = registry_find(first * PAGE, end * PAGE);
+	map = registry_find(NULL, first * PAGE, end * PAGE);
 	registry_unlock();
 	return map;
 }

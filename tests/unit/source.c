@@ -22,7 +22,7 @@ static void open_pages(struct source *source, char *place)
 	uint64_t offset = 1;
 
 	region.protection = PROT_READ | PROT_WRITE;
-	assert_int_equal(source_open_region(source, &region, true, &offset), 0);
+	assert_int_equal(source_open_region(source, NULL, &region, true, &offset), 0);
 	assert_int_equal(source->kind, SOURCE_PRIVATE);
 	assert_int_equal(offset, 0);
 	assert_int_equal(source_private_address(source), start);
@@ -40,7 +40,7 @@ static char *map_pages(unsigned seed)
 static void moved(const void *from, uint64_t pages, const void *to)
 {
 	sources_lock();
-	sources_moved((uintptr_t)from, pages * page_size(), (uintptr_t)to);
+	sources_moved(NULL, (uintptr_t)from, pages * page_size(), (uintptr_t)to);
 	sources_unlock();
 }
 
@@ -103,7 +103,7 @@ static void is_lost_when_told(void **state)
 	open_pages(&source, here);
 	open_pages(&other, here);
 	sources_lock();
-	sources_lost((uintptr_t)here + (PAGES - 1) * page_size(), page_size());
+	sources_lost(NULL, (uintptr_t)here + (PAGES - 1) * page_size(), page_size());
 	sources_unlock();
 	assert_int_equal(source_private_address(&source), 0);
 	assert_int_equal(source_private_address(&other), 0);

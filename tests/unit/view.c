@@ -30,7 +30,7 @@ static void add(struct plan *plan, enum file_kind kind, uint64_t source_offset, 
 
 static int plan_all(struct plan *plan, struct view *view, uint32_t access, bool movable)
 {
-	return view_plan(view, &plan->memory, 0, plan->memory.length, access, movable);
+	return view_plan(view, NULL, &plan->memory, 0, plan->memory.length, access, movable);
 }
 
 static void assert_segment(const struct view *view, size_t number, uint64_t source_offset, uint64_t offset, uint64_t length)
@@ -91,7 +91,7 @@ static void a_part_takes_parts_of_pieces(void **state)
 	add(&plan, FILE_SHMEM, 0, 4 * page);
 	add(&plan, FILE_REGULAR, 8 * page, 4 * page);
 	add(&plan, FILE_SHMEM, 0, page);
-	assert_int_equal(view_plan(&view, &plan.memory, 3 * page, 2 * page, 0, true), 0);
+	assert_int_equal(view_plan(&view, NULL, &plan.memory, 3 * page, 2 * page, 0, true), 0);
 	assert_int_equal(view.count, 2);
 	assert_segment(&view, 0, 3 * page, 0, page);
 	assert_segment(&view, 1, 8 * page, page, page);
