@@ -1,34 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a copy of memory costs those who write to it: a snapshot, against what people use today. Every destination is resident before,
- * and every rival copies to the same one. What fork and page faults copy is private memory, since they can copy no other.
+ * What a copy of memory costs those who write to it: a snapshot, against what people use today. Every rival copies to the same
+ * destination. What fork and page faults copy is private memory, since they can copy no other.
  */
+#include "copies.h"
+
 #include <memredirect.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
-#include "measure.h"
+#include "outcome.h"
 #include "rivals.h"
-#include "writer.h"
+
+#define MIB ((size_t)1 << 20)
 
 enum rival { SNAPSHOT, SNAPSHOT_PRIVATE, STOP_AND_COPY, FORK, PAGE_FAULTS, PLAIN, RIVALS };
 
 static const char *const rival_names[RIVALS] = { "snapshot", "snapshot of private memory", "stop and copy",
 						 "fork",     "page faults, 4 KiB",	   "memcpy" };
 
-static const uint64_t rates[] = { 0, 10000, AS_FAST_AS_IT_GOES };
-static const char *const rate_names[] = { "idle", "10,000 pages/s", "full speed" };
-
-#define RATES (sizeof(rates) / sizeof(*rates))
-
-struct outcome {
-	struct series stall, p999, per_second, time; /* us, us, 1/s, ms */
-};
-
 struct copies {
-	size_t length;
+	struct setting setting;
+	enum rival rival; /* which is measured now */
 	struct mr_memory *shared, *into;
 	struct mr_map *shared_map, *private_map, *into_map;
 	char *private;
@@ -51,9 +45,12 @@ static char *memory_of(const struct copies *copies, enum rival rival)
 									     : copies->private;
 }
 
-static bool copy_once(struct copies *copies, enum rival rival)
+static bool copy_once(void *argument)
 {
-	switch (rival) {
+	struct copies *copies = argument;
+	size_t length = copies->setting.length;
+
+	switch (copies->rival) {
 	case SNAPSHOT:
 		snapshot(copies, copies->shared_map, 0);
 		return true;
@@ -64,124 +61,175 @@ static bool copy_once(struct copies *copies, enum rival rival)
 		snapshot(copies, copies->shared_map, MR_COPY_STOP);
 		return true;
 	case FORK:
-		copy_by_fork(copies->to, copies->private, copies->length);
+		copy_by_fork(copies->to, copies->private, length);
 		return true;
 	case PAGE_FAULTS:
-		return copy_by_page_faults(copies->to, copies->private, copies->length);
+		return copy_by_page_faults(copies->to, copies->private, length);
 	default:
-		memcpy(copies->to, memory_of(copies, rival), copies->length);
+		memcpy(copies->to, memory_of(copies, copies->rival), length);
 		return true;
 	}
 }
 
-static void settle(void)
+static void open_destination(struct copies *copies)
 {
-	static const struct timespec pause = { .tv_nsec = 50000000 };
-
-	nanosleep(&pause, NULL);
+	must(mr_memory_new_buffer(copies->setting.length, 0, &copies->into), "memory");
+	must(mr_map_new(copies->into, NULL, NULL, MR_MAP_ANYWHERE, 0, 0, &copies->into_map), "a map");
+	copies->to = mr_map_address(copies->into_map);
+	if (!copies->setting.fresh)
+		memset(copies->to, 3, copies->setting.length);
 }
 
-static void measure(struct copies *copies, enum rival rival, size_t rate)
+static void close_destination(struct copies *copies)
 {
-	struct outcome *outcome = &copies->outcomes[rival][rate];
-	struct writer writer;
-	double begin;
-
-	writer_start(&writer, memory_of(copies, rival), copies->length, rates[rate]);
-	settle();
-	writer_reset(&writer);
-	begin = now_us();
-	if (copy_once(copies, rival)) {
-		series_add(&outcome->time, (now_us() - begin) / 1e3);
-		series_add(&outcome->per_second, writer_per_second(&writer));
-		series_add(&outcome->stall, writer_longest_us(&writer));
-		series_add(&outcome->p999, writer_p999_us(&writer));
-	}
-	writer_stop(&writer);
+	copies->into_map = mr_map_unref(copies->into_map);
+	copies->into = mr_memory_unref(copies->into);
 }
 
 static void set_up(struct copies *copies)
 {
-	must(mr_memory_new_buffer(copies->length, 0, &copies->shared), "memory");
-	must(mr_memory_new_buffer(copies->length, 0, &copies->into), "memory");
+	const struct setting *setting = &copies->setting;
+	uint32_t pages = setting->huge ? MR_MEMORY_HUGE_2M : 0;
+
+	must(mr_memory_new_buffer(setting->length, pages, &copies->shared), "memory");
 	must(mr_map_new(copies->shared, NULL, NULL, MR_MAP_ANYWHERE | MR_MAP_UNIQUE, 0, 0, &copies->shared_map), "a map");
-	must(mr_map_new(copies->into, NULL, NULL, MR_MAP_ANYWHERE, 0, 0, &copies->into_map), "a map");
-	copies->private = mmap(NULL, copies->length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	copies->private = mmap(NULL, setting->length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	must_errno(copies->private != MAP_FAILED, "private memory");
-	madvise(copies->private, copies->length, MADV_NOHUGEPAGE);
-	must(mr_map_adopt(NULL, copies->private, copies->length, 0, &copies->private_map), "an adopted map");
-	copies->to = mr_map_address(copies->into_map);
-	memset(mr_map_address(copies->shared_map), 1, copies->length);
-	memset(copies->private, 2, copies->length);
-	memset(copies->to, 3, copies->length);
+	madvise(copies->private, setting->length, setting->huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+	must(mr_map_adopt(NULL, copies->private, setting->length, 0, &copies->private_map), "an adopted map");
+	memset(mr_map_address(copies->shared_map), 1, setting->length);
+	memset(copies->private, 2, setting->length);
+	open_destination(copies);
 }
 
 static void tear_down(struct copies *copies)
 {
 	mr_map_unref(copies->shared_map);
 	mr_map_unref(copies->private_map);
-	mr_map_unref(copies->into_map);
 	mr_memory_unref(copies->shared);
-	mr_memory_unref(copies->into);
-	munmap(copies->private, copies->length);
-	for (unsigned i = 0; i < RIVALS * RATES; i++) {
-		struct outcome *outcome = &copies->outcomes[i / RATES][i % RATES];
-
-		series_free(&outcome->stall);
-		series_free(&outcome->p999);
-		series_free(&outcome->per_second);
-		series_free(&outcome->time);
-	}
+	close_destination(copies);
+	munmap(copies->private, copies->setting.length);
+	for (unsigned i = 0; i < RIVALS * RATES; i++)
+		outcome_free(&copies->outcomes[i / RATES][i % RATES]);
 }
 
-static void print(struct copies *copies)
+static void measure_all(struct copies *copies)
 {
-	printf("\n%-28s %-15s %12s %12s %12s %10s\n", "COPY OF MEMORY UNDER A WRITER", "RATE", "LONGEST, us", "P99.9, us",
-	       "WRITES/s", "TIME, ms");
-	for (unsigned rival = 0; rival < RIVALS; rival++)
-		for (unsigned rate = 0; rate < RATES; rate++) {
-			struct outcome *outcome = &copies->outcomes[rival][rate];
-
-			if (outcome->time.count)
-				printf("%-29s %-15s %12.1f %12.2f %12.0f %10.1f\n", rival_names[rival], rate_names[rate],
-				       series_median(&outcome->stall), series_median(&outcome->p999),
-				       series_median(&outcome->per_second), series_median(&outcome->time));
+	for (unsigned round = 0; round < copies->setting.rounds; round++)
+		for (unsigned i = 0; i < RIVALS * RATES; i++) {
+			copies->rival = i / RATES;
+			if (copies->setting.fresh) {
+				close_destination(copies);
+				open_destination(copies);
+			}
+			outcome_measure(&copies->outcomes[i / RATES][i % RATES], &copies->setting,
+					memory_of(copies, copies->rival), rates[i % RATES], copy_once, copies);
 		}
-	printf("\n");
+	for (unsigned i = 0; i < RIVALS * RATES; i++)
+		outcome_tell(&copies->outcomes[i / RATES][i % RATES], "copy", &copies->setting, rival_names[i / RATES],
+			     rate_names[i % RATES]);
 }
 
-static double median(struct copies *copies, enum rival rival, unsigned rate, size_t member)
+#define MEDIAN(rival, rate, what) series_median(&copies->outcomes[rival][rate].what)
+
+/* Writes a second as they came to be, and the longest. */
+static void tell_rates(struct copies *copies)
 {
-	return series_median((struct series *)((char *)&copies->outcomes[rival][rate] + member));
+	static const struct {
+		enum rival rival;
+		const char *curve;
+	} curves[] = { { SNAPSHOT, "rate-snapshot" }, { FORK, "rate-fork" }, { PAGE_FAULTS, "rate-faults" } };
+
+	for (unsigned i = 0; i < sizeof(curves) / sizeof(*curves); i++)
+		for (unsigned rate = MODEST; rate < RATES; rate++)
+			point(curves[i].curve, MEDIAN(curves[i].rival, rate, per_second),
+			      MEDIAN(curves[i].rival, rate, stall) / 1e3);
 }
 
-#define MEDIAN(rival, rate, what) median(copies, rival, rate, offsetof(struct outcome, what))
+/* At a rate that all can keep, they differ by no more than the last batch. */
+#define KEPT 0.99
 
-static void tell(struct copies *copies)
+/* What is promised. */
+static void tell_figures(struct copies *copies)
 {
-	figure("snapshot: longest write at 10,000 pages/s, against fork", "us", MEDIAN(SNAPSHOT, 1, stall),
-	       MEDIAN(FORK, 1, stall), 0.02, false);
-	figure("snapshot: time with no writer, against memcpy", "ms", MEDIAN(SNAPSHOT, 0, time), MEDIAN(PLAIN, 0, time), 1.5,
-	       false);
-	figure("snapshot: time under a writer at full speed, against fork", "ms", MEDIAN(SNAPSHOT, 2, time),
-	       MEDIAN(FORK, 2, time), 1, false);
-	figure("snapshot: writes/s at 10,000 pages/s, against fork", "1/s", MEDIAN(SNAPSHOT, 1, per_second),
-	       MEDIAN(FORK, 1, per_second), 1, true);
-	figure("snapshot: writes/s at full speed, against fork", "1/s", MEDIAN(SNAPSHOT, 2, per_second),
-	       MEDIAN(FORK, 2, per_second), 1, true);
+	figure("snapshot: longest write at 10,000 pages/s, against fork", "us", MEDIAN(SNAPSHOT, MODEST, stall),
+	       MEDIAN(FORK, MODEST, stall), 0.02, false);
+	figure("snapshot: time with idle writers, against memcpy", "ms", MEDIAN(SNAPSHOT, IDLE, time),
+	       MEDIAN(PLAIN, IDLE, time), 1.5, false);
+	figure("snapshot: time under a writer at full speed, against fork", "ms", MEDIAN(SNAPSHOT, FULL, time),
+	       MEDIAN(FORK, FULL, time), 1, false);
+	figure("snapshot: writes/s at 10,000 pages/s, against fork", "1/s", MEDIAN(SNAPSHOT, MODEST, per_second),
+	       MEDIAN(FORK, MODEST, per_second), KEPT, true);
+	figure("snapshot: writes/s at full speed, against fork", "1/s", MEDIAN(SNAPSHOT, FULL, per_second),
+	       MEDIAN(FORK, FULL, per_second), 1, true);
+	tell_rates(copies);
+	outcome_points(&copies->outcomes[SNAPSHOT][MODEST], "latency-snapshot");
+	outcome_points(&copies->outcomes[FORK][MODEST], "latency-fork");
+	outcome_points(&copies->outcomes[PAGE_FAULTS][MODEST], "latency-faults");
 }
 
-void bench_copies(bool quick)
+/* The peak, against the copy and the pages written; page tables, which are a part in 512 of each mapping, are not to matter. */
+static void tell_extra(struct copies *copies)
 {
-	struct copies copies = { .length = quick ? (size_t)256 << 20 : (size_t)1 << 30 };
-	unsigned rounds = quick ? 3 : 7;
+	figure("snapshot: memory at its peak, against the copy and what was written", "MiB", MEDIAN(SNAPSHOT, MODEST, extra),
+	       (double)(copies->setting.length / MIB) + MEDIAN(SNAPSHOT, MODEST, written), 1.01, false);
+}
 
+static void tell_sizes(struct copies *copies)
+{
+	double mib = (double)(copies->setting.length / MIB);
+
+	point("stall-snapshot", mib, MEDIAN(SNAPSHOT, MODEST, stall) / 1e3);
+	point("stall-fork", mib, MEDIAN(FORK, MODEST, stall) / 1e3);
+	point("stall-faults", mib, MEDIAN(PAGE_FAULTS, MODEST, stall) / 1e3);
+	point("stall-stop", mib, MEDIAN(STOP_AND_COPY, MODEST, stall) / 1e3);
+}
+
+/* Whether there is room for three memories, and for what fork copies; @huge: and so many free huge pages. */
+static bool has_room(const struct setting *setting)
+{
+	struct mr_features here;
+
+	must(mr_features(&here), "mr_features");
+	if (setting->huge && here.huge_2m_free < setting->length / (2 * MIB))
+		return false;
+	return memory_available() > 5 * (uint64_t)setting->length;
+}
+
+static bool run(struct setting setting, void (*tell)(struct copies *copies))
+{
+	static struct copies copies;
+
+	if (!has_room(&setting)) {
+		fprintf(stderr, "  left out: copies of %zu MiB in %s pages, for want of memory\n", setting.length / MIB,
+			setting.huge ? "huge" : "small");
+		return false;
+	}
+	memset(&copies, 0, sizeof(copies));
+	copies.setting = setting;
 	set_up(&copies);
-	for (unsigned round = 0; round < rounds; round++)
-		for (unsigned rival = 0; rival < RIVALS; rival++)
-			for (unsigned rate = 0; rate < RATES; rate++)
-				measure(&copies, rival, rate);
-	print(&copies);
-	tell(&copies);
+	measure_all(&copies);
+	if (tell)
+		tell(&copies);
+	if (!setting.huge && !setting.sequential && !setting.fresh)
+		tell_sizes(&copies);
 	tear_down(&copies);
+	return true;
+}
+
+bool bench_copies(size_t length, bool quick)
+{
+	unsigned few = quick ? 1 : 3;
+	bool done;
+
+	if (!quick)
+		run((struct setting){ .length = length / 4, .rounds = few }, NULL);
+	done = run((struct setting){ .length = length, .rounds = quick ? 3 : 7 }, tell_figures);
+	if (!done)
+		return false;
+	if (!quick)
+		run((struct setting){ .length = length * 4, .rounds = few }, NULL);
+	run((struct setting){ .length = length, .rounds = few, .sequential = true }, NULL);
+	run((struct setting){ .length = length, .rounds = few, .huge = true }, NULL);
+	return run((struct setting){ .length = length, .rounds = few, .fresh = true }, tell_extra);
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "copies.h"
 #include "measure.h"
 
 int main(int argc, char **argv)
@@ -18,7 +19,10 @@ int main(int argc, char **argv)
 	bench_maps(quick);
 	bench_block(quick);
 	bench_redirect(quick);
-	bench_copies(quick);
-	results(argv[argc - 1]);
+	bench_copies(quick ? (size_t)256 << 20 : (size_t)1 << 30, quick);
+	bench_moves(quick ? (size_t)256 << 20 : (size_t)1 << 30, quick);
+	bench_remote(quick);
+	results_print();
+	results_write(argv[argc - 1]);
 	return 0;
 }

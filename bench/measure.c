@@ -28,7 +28,7 @@ void must(int result, const char *what)
 {
 	if (result >= 0)
 		return;
-	fprintf(stderr, "bench: %s: %s\n", what, mr_error());
+	fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, what, mr_error());
 	exit(EXIT_FAILURE);
 }
 
@@ -36,7 +36,7 @@ void must_errno(bool good, const char *what)
 {
 	if (good)
 		return;
-	fprintf(stderr, "bench: %s: %s\n", what, strerror(errno));
+	fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, what, strerror(errno));
 	exit(EXIT_FAILURE);
 }
 

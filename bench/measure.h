@@ -55,18 +55,30 @@ uint64_t client_count(struct client *client, double microseconds);
  */
 void figure(const char *name, const char *unit, double ours, double raw, double limit, bool at_least);
 
+/* A row: what one way to copy or move memory cost those who write, medians. Strings stay the caller's, and live on. */
+struct row {
+	const char *noun, *way, *rate, *pages, *order, *destination;
+	double mib, stall_us, p999_us, per_second, time_ms, extra_mib;
+};
+void row_tell(const struct row *row);
+
 /* A point of a curve, for the plots. */
 void point(const char *curve, double x, double y);
 
-/* Print the table, and write @folder/results.json and @folder/CURVE.dat. */
-void results(const char *folder);
+/* Whether each result is told on standard error when it is there; it is, unless this says otherwise. */
+void results_talk(bool talk);
+
+/* Print the tables; print JSON; write @folder/results.json and @folder/CURVE.dat. */
+void results_print(void);
+void results_print_json(void);
+void results_write(const char *folder);
 
 /* The figures. @quick: fewer measurements. */
 void bench_redirect(bool quick);
-void bench_copies(bool quick);
 void bench_block(bool quick);
 void bench_resume(bool quick);
 void bench_small(bool quick);
 void bench_maps(bool quick);
+void bench_remote(bool quick);
 
 #endif

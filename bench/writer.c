@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A thread that writes to random pages at a rate. */
+/* A thread that writes to pages at a rate. */
 #include "writer.h"
 
 #include <string.h>
@@ -11,6 +11,9 @@
 
 /* What is written between two sleeps, at a rate. */
 #define BATCH 10
+
+/* How often one that never writes looks whether it is to stop. */
+#define IDLE_NS 1000000
 
 static uint64_t now_ns(void)
 {
@@ -32,42 +35,52 @@ static void note(struct writer *writer, uint64_t ns)
 		atomic_store_explicit(&writer->longest, ns, memory_order_relaxed);
 }
 
-static void sleep_for(double us)
+/* Not at all, if that is past: who was held up makes up for it. */
+static void sleep_until(uint64_t ns)
 {
-	struct timespec pause = { .tv_sec = (time_t)(us / 1e6), .tv_nsec = (long)(us * 1e3) % 1000000000 };
+	struct timespec at = { .tv_sec = (time_t)(ns / 1000000000), .tv_nsec = (long)(ns % 1000000000) };
 
-	nanosleep(&pause, NULL);
+	clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL);
+}
+
+/* Wait until the next batch is due, or, idle, for a while. */
+static void keep_rate(uint64_t rate, uint64_t *due)
+{
+	*due = rate ? *due + BATCH * UINT64_C(1000000000) / rate : now_ns() + IDLE_NS;
+	sleep_until(*due);
 }
 
 static void *run(void *argument)
 {
 	struct writer *writer = argument;
-	uint64_t random = 88172645463325252u;
+	uint64_t random = 88172645463325252u, pages = writer->length / PAGE, next = 0, due = now_ns();
+	unsigned done = 0;
 
 	while (!atomic_load_explicit(&writer->stop, memory_order_relaxed)) {
 		uint64_t before;
 
-		if (writer->rate != AS_FAST_AS_IT_GOES &&
-		    atomic_load_explicit(&writer->operations, memory_order_relaxed) % BATCH == 0)
-			sleep_for(writer->rate ? BATCH * 1e6 / (double)writer->rate : 1e3);
+		if (writer->rate != AS_FAST_AS_IT_GOES && done++ % BATCH == 0)
+			keep_rate(writer->rate, &due);
 		if (!writer->rate)
 			continue;
 		random ^= random << 13;
 		random ^= random >> 7;
 		random ^= random << 17;
+		next = writer->sequential ? (next + 1) % pages : random % pages;
 		before = now_ns();
-		((volatile uint64_t *)writer->address)[random % (writer->length / PAGE) * (PAGE / 8)] = random;
+		((volatile uint64_t *)writer->address)[next * (PAGE / 8)] = random;
 		note(writer, now_ns() - before);
 	}
 	return NULL;
 }
 
-void writer_start(struct writer *writer, char *address, size_t length, uint64_t rate)
+void writer_start(struct writer *writer, char *address, size_t length, uint64_t rate, bool sequential)
 {
 	memset(writer, 0, sizeof(*writer));
 	writer->address = address;
 	writer->length = length;
 	writer->rate = rate;
+	writer->sequential = sequential;
 	writer->begin = now_ns();
 	must_errno(pthread_create(&writer->thread, NULL, run, writer) == 0, "a writer");
 }
@@ -99,7 +112,23 @@ double writer_p999_us(const struct writer *writer)
 
 	while (step < WRITER_STEPS - 1 && (seen += atomic_load(&writer->steps[step])) < all - all / 1000)
 		step++;
-	return all ? (double)((uint64_t)(8 + step % 8) << step / 8) / 8 / 1e3 : 0;
+	return all ? writer_step_us(step) : 0;
+}
+
+double writer_step_us(unsigned step)
+{
+	return (double)((uint64_t)(8 + step % 8) << step / 8) / 8 / 1e3;
+}
+
+void writer_add_steps(const struct writer *writer, uint64_t steps[WRITER_STEPS])
+{
+	for (unsigned i = 0; i < WRITER_STEPS; i++)
+		steps[i] += atomic_load(&writer->steps[i]);
+}
+
+uint64_t writer_operations(const struct writer *writer)
+{
+	return atomic_load(&writer->operations);
 }
 
 double writer_per_second(const struct writer *writer)
