@@ -11,6 +11,7 @@
 
 #include "pattern.h"
 #include "suite.h"
+#include "thread.h"
 
 static void make_buffer_with(struct backing *backing, unsigned seed, uint32_t options)
 {
@@ -164,6 +165,7 @@ static void make_pager(struct backing *backing, unsigned seed, void *place)
 	(void)place;
 	assert_true(store >= 0);
 	assert_ok(mr_memory_new_pager(&pager, backing->length, 0, 0, &backing->memory));
+	assert_true(threads_settle());
 }
 
 static const char *missing_paging(void)

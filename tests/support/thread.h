@@ -20,4 +20,10 @@ bool thread_start(struct thread *thread, void *(*body)(void *argument), void *ar
 /* Wait for its end, without a deadline: for threads that are sure to end. Return: what the body returned. */
 void *thread_join(struct thread *thread);
 
+/*
+ * Wait until all other threads sleep. One that has just been started makes room for itself (its arena, what a sanitizer keeps of it), and
+ * may do so just where a range has gone away that is to be found empty. False: they did not within the deadline.
+ */
+bool threads_settle(void);
+
 #endif
