@@ -75,12 +75,11 @@ static int note_region(void *argument, const struct mr_region *region)
 	struct job *job = argument;
 	struct mr_range part;
 	struct piece *piece;
-	bool named = false;
+	bool named;
 
 	if (!selection_part(job->selections, job->selection_count, region, &part))
 		return 0;
-	for (unsigned i = 0; i < job->selection_count; i++)
-		named |= job->selections[i].start < region->start + region->length && region->start < job->selections[i].end;
+	named = selections_name(job->selections, job->selection_count, region);
 	if (!region->redirectable && !named)
 		return 0;
 	piece = append(job);
@@ -99,11 +98,8 @@ static bool find(struct job *job)
 		complain("%s", error == -ENOMEM ? "there is no memory for the list" : mr_error());
 		return false;
 	}
-	for (unsigned i = 0; i < job->selection_count; i++)
-		if (!job->selections[i].met) {
-			complain("nothing is mapped that \"%s\" selects", job->selections[i].text);
-			return false;
-		}
+	if (!selections_are_met(job->selections, job->selection_count))
+		return false;
 	if (!job->count)
 		complain("nothing that is selected can be blocked; memredirect regions says why");
 	return job->count;
@@ -330,16 +326,9 @@ static int run_on(struct job *job, const char *time, char **words, int count)
 	if (!parse_time(time, &job->time))
 		return usage_error("block", "\"%s\" is no TIME; 500ms and 2s are", time);
 	job->selection_count = (unsigned)count - 1;
-	job->selections = calloc((size_t)count, sizeof(*job->selections));
-	if (!job->selections) {
-		complain("there is no memory for the ranges");
-		return STATUS_FAILED;
-	}
-	for (unsigned i = 0; i < job->selection_count; i++)
-		if (!selection_parse(words[i + 1], 0, &job->selections[i])) {
-			free(job->selections);
-			return usage_error("block", "\"%s\" is no range", words[i + 1]);
-		}
+	status = selections_parse("block", words + 1, job->selection_count, 0, &job->selections);
+	if (status != STATUS_DONE)
+		return status;
 	status = open_and_run(job, (pid_t)pid);
 	free(job->selections);
 	return status;

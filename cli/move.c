@@ -115,12 +115,11 @@ static int note_region(void *argument, const struct mr_region *region)
 	struct job *job = argument;
 	struct mapping *mapping;
 	struct mr_range part;
-	bool named = false, region_is_movable = region->redirectable;
+	bool named, region_is_movable = region->redirectable;
 
 	if (!selection_part(job->selections, job->selection_count, region, &part))
 		return 0;
-	for (unsigned i = 0; i < job->selection_count; i++)
-		named |= job->selections[i].start < region->start + region->length && region->start < job->selections[i].end;
+	named = selections_name(job->selections, job->selection_count, region);
 	if (!region->redirectable && !named)
 		return 0;
 	if (named && region->shared && region->name[0] == '/') /* the library knows better */
@@ -146,11 +145,8 @@ static bool find(struct job *job)
 		complain("%s", error == -ENOMEM ? "there is no memory for the list" : mr_error());
 		return false;
 	}
-	for (unsigned i = 0; i < job->selection_count; i++)
-		if (!job->selections[i].met) {
-			complain("nothing is mapped that \"%s\" selects", job->selections[i].text);
-			return false;
-		}
+	if (!selections_are_met(job->selections, job->selection_count))
+		return false;
 	for (size_t i = 0; i < job->count; i++)
 		if (job->mappings[i].reason) {
 			complain("%012" PRIx64 "-%012" PRIx64 " cannot be moved: %s", job->mappings[i].start,
@@ -349,16 +345,9 @@ static int run_on(struct job *job, const char *to, char **words, int count)
 			"\"%s\" is no BACKING that memory can be moved to; thp, anon, node:N, huge2m, memfd and file:PATH are",
 			to);
 	job->selection_count = (unsigned)count - 1;
-	job->selections = calloc((size_t)count, sizeof(*job->selections));
-	if (!job->selections) {
-		complain("there is no memory for the ranges");
-		return STATUS_FAILED;
-	}
-	for (unsigned i = 0; i < job->selection_count; i++)
-		if (!selection_parse(words[i + 1], LEAST, &job->selections[i])) {
-			free(job->selections);
-			return usage_error("move", "\"%s\" is no range", words[i + 1]);
-		}
+	status = selections_parse("move", words + 1, job->selection_count, LEAST, &job->selections);
+	if (status != STATUS_DONE)
+		return status;
 	status = open_and_run(job, (pid_t)pid);
 	free(job->selections);
 	return status;

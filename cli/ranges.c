@@ -22,7 +22,7 @@ static bool parse_addresses(const char *text, struct selection *selection)
 	return !*behind && selection->start < selection->end;
 }
 
-bool selection_parse(const char *text, uint64_t least, struct selection *ret_selection)
+static bool parse(const char *text, uint64_t least, struct selection *ret_selection)
 {
 	*ret_selection = (struct selection){ .text = text, .least = least };
 	if (strcmp(text, "heap") == 0)
@@ -32,6 +32,41 @@ bool selection_parse(const char *text, uint64_t least, struct selection *ret_sel
 	if (strncmp(text, "all:", 4) == 0)
 		return ret_selection->all = parse_size(text + 4, &ret_selection->least);
 	return parse_addresses(text, ret_selection);
+}
+
+int selections_parse(const char *verb, char **words, unsigned count, uint64_t least, struct selection **ret_selections)
+{
+	struct selection *selections = calloc((size_t)count + 1, sizeof(*selections));
+
+	if (!selections) {
+		complain("there is no memory for the ranges");
+		return STATUS_FAILED;
+	}
+	for (unsigned i = 0; i < count; i++)
+		if (!parse(words[i], least, &selections[i])) {
+			free(selections);
+			return usage_error(verb, "\"%s\" is no range", words[i]);
+		}
+	*ret_selections = selections;
+	return STATUS_DONE;
+}
+
+bool selections_name(const struct selection *selections, unsigned count, const struct mr_region *region)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (selections[i].start < region->start + region->length && region->start < selections[i].end)
+			return true;
+	return false;
+}
+
+bool selections_are_met(const struct selection *selections, unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		if (!selections[i].met) {
+			complain("nothing is mapped that \"%s\" selects", selections[i].text);
+			return false;
+		}
+	return true;
 }
 
 static bool select_part(const struct selection *selection, const struct mr_region *region, struct mr_range *ret_part)

@@ -14,6 +14,7 @@
 
 #include "command.h"
 #include "core.h"
+#include "ranges.h"
 #include "table.h"
 
 struct request {
@@ -90,16 +91,6 @@ static int open_beside(const char *output, char *path, size_t size)
 	return fd;
 }
 
-static bool all_met(const struct request *request)
-{
-	for (unsigned i = 0; i < request->count; i++)
-		if (!request->selections[i].met) {
-			complain("nothing is mapped that \"%s\" selects", request->selections[i].text);
-			return false;
-		}
-	return true;
-}
-
 static bool write_file(const struct request *request, struct core *core)
 {
 	char path[4096];
@@ -108,7 +99,7 @@ static bool write_file(const struct request *request, struct core *core)
 
 	if (fd < 0)
 		return false;
-	done = core_write(core, fd) && all_met(request);
+	done = core_write(core, fd) && selections_are_met(request->selections, request->count);
 	if (done && (fsync(fd) || rename(path, request->output))) {
 		complain("%s cannot be written: %s", request->output, strerror(errno));
 		done = false;
@@ -168,16 +159,9 @@ static int run_on(struct request *request, char **words, int count)
 		return usage_error("snapshot", "no FILE is given; say -o FILE");
 	request->pid = (pid_t)pid;
 	request->count = (unsigned)count - 1;
-	request->selections = calloc((size_t)count, sizeof(*request->selections));
-	if (!request->selections) {
-		complain("there is no memory for the ranges");
-		return STATUS_FAILED;
-	}
-	for (unsigned i = 0; i < request->count; i++)
-		if (!selection_parse(words[i + 1], 0, &request->selections[i])) {
-			free(request->selections);
-			return usage_error("snapshot", "\"%s\" is no range", words[i + 1]);
-		}
+	status = selections_parse("snapshot", words + 1, request->count, 0, &request->selections);
+	if (status != STATUS_DONE)
+		return status;
 	status = run(request);
 	free(request->selections);
 	return status;
