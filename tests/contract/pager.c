@@ -131,6 +131,22 @@ static char *map_of(struct mr_memory *memory, uint32_t options, struct mr_map **
 	return mr_map_address(*ret_map);
 }
 
+/* A store, its memory, and a map of that. */
+static char *begin(struct store *store, uint64_t length, uint64_t cache, uint32_t options, struct mr_memory **ret_memory,
+		   struct mr_map **ret_map)
+{
+	store_make(store, length);
+	*ret_memory = memory_of(store, cache);
+	return map_of(*ret_memory, options, ret_map);
+}
+
+static void end(struct store *store, struct mr_memory *memory, struct mr_map *map)
+{
+	mr_map_unref(map);
+	mr_memory_unref(memory);
+	store_free(store);
+}
+
 static void bytes_come_when_touched_and_go_back_at_a_sync(void **state)
 {
 	struct mr_memory *memory;
@@ -139,9 +155,7 @@ static void bytes_come_when_touched_and_go_back_at_a_sync(void **state)
 	char *address;
 
 	(void)state;
-	store_make(&store, 16 * page_size() + 100);
-	memory = memory_of(&store, 0);
-	address = map_of(memory, 0, &map);
+	address = begin(&store, 16 * page_size() + 100, 0, 0, &memory, &map);
 	assert_int_equal(store.reads, 0);
 	assert_pattern(address, 0, store.length, SEED);
 	assert_true(store.reads > 0);
@@ -155,9 +169,7 @@ static void bytes_come_when_touched_and_go_back_at_a_sync(void **state)
 	address[5] = 'z'; /* once more after it was written back */
 	assert_ok(mr_memory_sync(memory));
 	assert_int_equal(store.bytes[5], 'z');
-	mr_map_unref(map);
-	mr_memory_unref(memory);
-	store_free(&store);
+	end(&store, memory, map);
 }
 
 static void the_last_unref_writes_back_flushes_and_releases(void **state)
@@ -168,9 +180,7 @@ static void the_last_unref_writes_back_flushes_and_releases(void **state)
 	char *address;
 
 	(void)state;
-	store_make(&store, 8 * page_size());
-	memory = memory_of(&store, 0);
-	address = map_of(memory, 0, &map);
+	address = begin(&store, 8 * page_size(), 0, 0, &memory, &map);
 	address[3 * page_size()] = 'x';
 	mr_memory_unref(memory);
 	assert_int_equal(store.released, 0);
@@ -247,9 +257,7 @@ static void a_full_cache_writes_back_and_keeps_its_bound(void **state)
 	char *address;
 
 	(void)state;
-	store_make(&store, length);
-	memory = memory_of(&store, 1);
-	address = map_of(memory, 0, &map);
+	address = begin(&store, length, 1, 0, &memory, &map);
 	for (uint64_t offset = 0; offset < length; offset += page) {
 		assert_pattern(address + offset, offset, page, SEED);
 		pattern_fill(address + offset, offset, page, SEED + 1);
@@ -278,9 +286,7 @@ static void a_failing_read_is_sigbus_and_passes(void **state)
 	char *address, byte;
 
 	(void)state;
-	store_make(&store, 8 * page_size());
-	memory = memory_of(&store, 0);
-	address = map_of(memory, 0, &map);
+	address = begin(&store, 8 * page_size(), 0, 0, &memory, &map);
 	store.read_error = -EIO;
 	assert_int_equal(access_try(ACCESS_LOAD, address, 0).signal, SIGBUS);
 	assert_int_equal(store.reads, 3);
@@ -312,9 +318,7 @@ static void a_redirect_ends_a_refusal_at_once(void **state)
 	char *address;
 
 	(void)state;
-	store_make(&store, 8 * page_size());
-	memory = memory_of(&store, 0);
-	address = map_of(memory, 0, &map);
+	address = begin(&store, 8 * page_size(), 0, 0, &memory, &map);
 	store.read_error = -EIO;
 	assert_int_equal(access_try(ACCESS_LOAD, address, 0).signal, SIGBUS);
 	assert_ok(mr_memory_new_buffer(store.length, 0, &other));
@@ -343,9 +347,7 @@ static void a_bad_block_is_refused_alone(void **state)
 	for (uint64_t offset = 0; offset < length; offset += page)
 		assert_int_equal(access_try(ACCESS_LOAD, address + offset, 0).signal, offset == store.bad ? SIGBUS : 0);
 	assert_int_equal(access_try(ACCESS_LOAD, address + store.bad, 0).signal, SIGBUS);
-	mr_map_unref(map);
-	mr_memory_unref(memory);
-	store_free(&store);
+	end(&store, memory, map);
 }
 
 static void a_failing_write_keeps_its_bytes_and_is_told_of(void **state)
@@ -356,9 +358,7 @@ static void a_failing_write_keeps_its_bytes_and_is_told_of(void **state)
 	char *address;
 
 	(void)state;
-	store_make(&store, 8 * page_size());
-	memory = memory_of(&store, 0);
-	address = map_of(memory, 0, &map);
+	address = begin(&store, 8 * page_size(), 0, 0, &memory, &map);
 	address[0] = 'x';
 	store.write_error = -ENOSPC;
 	assert_error(mr_memory_sync(memory), ENOSPC);
@@ -371,9 +371,7 @@ static void a_failing_write_keeps_its_bytes_and_is_told_of(void **state)
 	assert_int_equal(store.bytes[0], 'x');
 	store.flush_error = 0;
 	assert_ok(mr_memory_sync(memory));
-	mr_map_unref(map);
-	mr_memory_unref(memory);
-	store_free(&store);
+	end(&store, memory, map);
 }
 
 struct filling {
@@ -398,9 +396,7 @@ static void a_full_cache_that_cannot_be_written_back_refuses_what_is_new(void **
 	char *address;
 
 	(void)state;
-	store_make(&store, length);
-	memory = memory_of(&store, 1);
-	address = map_of(memory, 0, &map);
+	address = begin(&store, length, 1, 0, &memory, &map);
 	store.write_error = -ENOSPC;
 	for (offset = 0; offset < length && !access_try(ACCESS_STORE, address + offset, offset + 1).signal; offset += page)
 		;
@@ -414,9 +410,7 @@ static void a_full_cache_that_cannot_be_written_back_refuses_what_is_new(void **
 	assert_ok(mr_memory_sync(memory));
 	for (uint64_t i = 0; i < offset; i += page)
 		assert_int_equal(*(uint64_t *)(store.bytes + i), i + 1);
-	mr_map_unref(map);
-	mr_memory_unref(memory);
-	store_free(&store);
+	end(&store, memory, map);
 }
 
 static bool is_released(void *argument)
@@ -444,9 +438,7 @@ static void a_last_unref_that_cannot_write_back_goes_on_trying(void **state)
 	char *address;
 
 	(void)state;
-	store_make(&store, 8 * page_size());
-	memory = memory_of(&store, 0);
-	address = map_of(memory, 0, &map);
+	address = begin(&store, 8 * page_size(), 0, 0, &memory, &map);
 	address[page_size()] = 'x';
 	store.write_error = -EIO;
 	mr_memory_unref(memory);
@@ -496,17 +488,13 @@ static void faults_of_many_threads_are_under_way_at_once(void **state)
 	char *address;
 
 	(void)state;
-	store_make(&store, 64 * page_size());
-	memory = memory_of(&store, 0);
-	address = map_of(memory, 0, &map);
+	address = begin(&store, 64 * page_size(), 0, 0, &memory, &map);
 	shut(&store);
 	start_many(victims, address);
 	assert_true(wait_until(all_inside, &store));
 	open_again(&store);
 	end_many(victims, 0, store.bytes);
-	mr_map_unref(map);
-	mr_memory_unref(memory);
-	store_free(&store);
+	end(&store, memory, map);
 }
 
 /* The pager hangs: whoever waits for it is let go by a redirect, at once. */
@@ -519,9 +507,7 @@ static void a_redirect_away_releases_all_who_wait(void **state)
 	char *address;
 
 	(void)state;
-	store_make(&store, 64 * page_size());
-	memory = memory_of(&store, 0);
-	address = map_of(memory, 0, &map);
+	address = begin(&store, 64 * page_size(), 0, 0, &memory, &map);
 	assert_ok(mr_memory_new_buffer(store.length, 0, &other));
 	assert_ok(mr_memory_write(other, 0, store.bytes, store.length));
 	shut(&store);
@@ -547,9 +533,7 @@ static void a_block_while_reads_are_under_way(void **state)
 	char *address;
 
 	(void)state;
-	store_make(&store, 64 * page_size());
-	memory = memory_of(&store, 0);
-	address = map_of(memory, 0, &map);
+	address = begin(&store, 64 * page_size(), 0, 0, &memory, &map);
 	shut(&store);
 	start_many(victims, address);
 	assert_true(wait_until(all_inside, &store));
@@ -562,9 +546,7 @@ static void a_block_while_reads_are_under_way(void **state)
 	assert_ok(mr_map_redirect(map, memory, 0, 0));
 	end_many(victims, 0, store.bytes);
 	assert_pattern(address, 0, store.length, SEED);
-	mr_map_unref(map);
-	mr_memory_unref(memory);
-	store_free(&store);
+	end(&store, memory, map);
 }
 
 static void an_unmap_while_reads_are_under_way(void **state)
@@ -576,18 +558,14 @@ static void an_unmap_while_reads_are_under_way(void **state)
 	char *address;
 
 	(void)state;
-	store_make(&store, 64 * page_size());
-	memory = memory_of(&store, 0);
-	address = map_of(memory, 0, &map);
+	address = begin(&store, 64 * page_size(), 0, 0, &memory, &map);
 	shut(&store);
 	start_many(victims, address);
 	assert_true(wait_until(all_inside, &store));
 	assert_ok(mr_map_unmap(map));
 	end_many(victims, SIGSEGV, NULL);
 	open_again(&store);
-	mr_map_unref(map);
-	mr_memory_unref(memory);
-	store_free(&store);
+	end(&store, memory, map);
 }
 
 static void without_write_it_is_read_only(void **state)
@@ -629,9 +607,7 @@ static void copies_on_write_outlive_the_cache(void **state)
 	char *address;
 
 	(void)state;
-	store_make(&store, length);
-	memory = memory_of(&store, 1);
-	address = map_of(memory, MR_MAP_COPY_ON_WRITE, &map);
+	address = begin(&store, length, 1, MR_MAP_COPY_ON_WRITE, &memory, &map);
 	for (uint64_t offset = 0; offset < length; offset += 2 * page)
 		pattern_fill(address + offset, offset, page, SEED + 1);
 	for (uint64_t offset = 0; offset < length; offset += page)
@@ -658,9 +634,7 @@ static void snapshots_and_moves_of_more_than_the_cache(void **state)
 
 	(void)state;
 	assert_non_null(bytes);
-	store_make(&store, length);
-	memory = memory_of(&store, 1);
-	address = map_of(memory, 0, &map);
+	address = begin(&store, length, 1, 0, &memory, &map);
 	assert_ok(mr_map_snapshot(map, NULL, &copy, NULL));
 	assert_ok(mr_memory_read(copy, 0, bytes, length));
 	assert_pattern(bytes, 0, length, SEED);
@@ -676,9 +650,7 @@ static void snapshots_and_moves_of_more_than_the_cache(void **state)
 	free(bytes);
 	mr_memory_unref(local);
 	mr_memory_unref(copy);
-	mr_map_unref(map);
-	mr_memory_unref(memory);
-	store_free(&store);
+	end(&store, memory, map);
 }
 
 static void what_is_prepared_stays(void **state)
@@ -718,15 +690,11 @@ static void accesses_in_order_have_more_read_at_once(void **state)
 	char *address;
 
 	(void)state;
-	store_make(&store, length);
-	memory = memory_of(&store, 0);
-	address = map_of(memory, 0, &map);
+	address = begin(&store, length, 0, 0, &memory, &map);
 	for (uint64_t offset = 0; offset < length; offset += page)
 		assert_int_equal(*(uint64_t *)(address + offset), pattern_word(SEED, offset));
 	assert_true(store.reads < 1024 / 4);
-	mr_map_unref(map);
-	mr_memory_unref(memory);
-	store_free(&store);
+	end(&store, memory, map);
 }
 
 static void other_memory_has_nothing_to_sync(void **state)
