@@ -281,12 +281,11 @@ int mr_memory_new_pager(const struct mr_pager *pager, uint64_t length, uint64_t 
 	if (error)
 		return error;
 	error = pager_new(pager, length, cache, &made);
-	if (!error)
-		error = source_take_pager(memory->sources, made);
 	if (error) {
 		destroy(memory);
 		return error;
 	}
+	source_take_pager(memory->sources, made); /* from here on nothing fails: the end of a pager releases it */
 	append_piece(memory, memory->sources, 0, length);
 	*ret_memory = memory;
 	return 0;

@@ -180,23 +180,10 @@ int source_take_file(struct source *source, int fd)
 	return 0;
 }
 
-int source_take_pager(struct source *source, struct pager *pager)
+void source_take_pager(struct source *source, struct pager *pager)
 {
-	struct stat status;
-	int error = sys_stat(pager_fd(pager), &status);
-
-	if (error) {
-		pager_unref(pager);
-		return fail_system(error, "the cache of a pager cannot be asked what it is");
-	}
-	*source = (struct source){ .kind = SOURCE_FILE,
-				   .file_kind = FILE_SHMEM,
-				   .page_size = sys_page_size(),
-				   .fd = pager_fd(pager),
-				   .pager = pager };
-	source->device = status.st_dev;
-	source->inode = status.st_ino;
-	return 0;
+	*source = (struct source){ .kind = SOURCE_FILE, .file_kind = FILE_SHMEM, .page_size = sys_page_size(), .pager = pager };
+	source->fd = pager_fd(pager, &source->device, &source->inode);
 }
 
 /* Whether the file can be mapped as it will be: only the kernel knows (seals, devices, file systems). */
@@ -295,8 +282,10 @@ int source_open_region(struct source *source, struct mr_task *task, const struct
 	struct pager *pager = task ? NULL : windows_find(region->start, region->inode, ret_offset);
 	int fd, error;
 
-	if (pager)
-		return source_take_pager(source, pager);
+	if (pager) {
+		source_take_pager(source, pager);
+		return 0;
+	}
 	*ret_offset = 0;
 	if (region->shared) {
 		fd = open_linked(task, region, writable);

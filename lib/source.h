@@ -56,8 +56,8 @@ int source_open_file(struct source *source, int fd, uint64_t offset, bool writab
 /* Fill @source with a descriptor that becomes its own, also on failure. */
 int source_take_file(struct source *source, int fd);
 
-/* Fill @source with the cache of @pager, a reference to which becomes its own, also on failure. */
-int source_take_pager(struct source *source, struct pager *pager);
+/* Fill @source with the cache of @pager, a reference to which becomes its own. */
+void source_take_pager(struct source *source, struct pager *pager);
 
 /* Fill @source with what is mapped in @region of @task (NULL: this process), and set @ret_offset to where in the source it begins. */
 int source_open_region(struct source *source, struct mr_task *task, const struct region *region, bool writable,

@@ -73,7 +73,7 @@ struct pager {
 	uint32_t block_pages;
 	uint32_t most; /* blocks that the cache may hold */
 	int fd;
-	uint64_t inode; /* of the file */
+	uint64_t device, inode; /* of the file */
 
 	struct window *windows; /* by the windows' lock */
 

@@ -130,8 +130,10 @@ static int make_file(struct pager *pager)
 	error = sys_truncate(pager->fd, (pager->length + pager->page - 1) / pager->page * pager->page);
 	if (!error)
 		error = sys_stat(pager->fd, &status);
-	if (!error)
+	if (!error) {
+		pager->device = status.st_dev;
 		pager->inode = status.st_ino;
+	}
 	return error ? fail_system(error, "a memfd cannot have %" PRIu64 " bytes", pager->length) : 0;
 }
 
@@ -229,8 +231,10 @@ struct pager *pager_ref(struct pager *pager)
 	return pager;
 }
 
-int pager_fd(const struct pager *pager)
+int pager_fd(const struct pager *pager, uint64_t *ret_device, uint64_t *ret_inode)
 {
+	*ret_device = pager->device;
+	*ret_inode = pager->inode;
 	return pager->fd;
 }
 

@@ -23,8 +23,8 @@ struct pager *pager_ref(struct pager *pager);
 /* The last one writes back, and ends. */
 void pager_unref(struct pager *pager);
 
-/* Its file, to be mapped by those who open a window or hold pages. */
-int pager_fd(const struct pager *pager);
+/* Its file, to be mapped by those who open a window or hold pages; and which that is. */
+int pager_fd(const struct pager *pager, uint64_t *ret_device, uint64_t *ret_inode);
 
 /* Copy between it and @buffer. Makes sentences. */
 int pager_read(struct pager *pager, uint64_t offset, void *buffer, uint64_t length);

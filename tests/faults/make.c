@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Making memories, with each allocation and system call failing in turn: buffers, descriptors of all sorts, ranges of the process.
+ * Making memories, with each allocation and system call failing in turn: buffers, descriptors of all sorts, ranges of the process, pagers.
  *
  * Catches: a descriptor, mapping or huge page that a failure keeps; a memory that is half made; a range that was changed because
  * somebody looked at it.
@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/memfd.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -55,6 +56,45 @@ static int new_private(struct fixture *fixture)
 static int new_ranges(struct fixture *fixture)
 {
 	return mr_memory_new_ranges(NULL, fixture->ranges, 3, 0, &fixture->memory);
+}
+
+static int read_zeroes(void *argument, uint64_t offset, void *buffer, uint64_t bytes)
+{
+	(void)argument;
+	(void)offset;
+	memset(buffer, 0, bytes);
+	return 0;
+}
+
+static int write_nowhere(void *argument, uint64_t offset, const void *buffer, uint64_t bytes)
+{
+	(void)argument;
+	(void)offset;
+	(void)buffer;
+	(void)bytes;
+	return 0;
+}
+
+/* A call that fails does not release the pager, which is the caller's still. */
+static void release_what_was_made(void *argument)
+{
+	struct fixture *fixture = argument;
+
+	assert_non_null(fixture->memory);
+}
+
+static int new_pager(struct fixture *fixture)
+{
+	struct mr_pager pager = {
+		.size = sizeof(pager),
+		.block = page_size(),
+		.read = read_zeroes,
+		.write = write_nowhere,
+		.release = release_what_was_made,
+		.arg = fixture,
+	};
+
+	return mr_memory_new_pager(&pager, length(), 0, 0, &fixture->memory);
 }
 
 static void set_up_nothing(struct fixture *fixture)
@@ -170,6 +210,7 @@ static const struct operation operations[] = {
 	{ "a file of a disk", NEW_FD, set_up_disk, new_fd, NULL, has_pattern, tear_down },
 	{ "a read-only file", NEW_FD, set_up_read_only, new_fd_read_only, NULL, has_pattern, tear_down },
 	{ "private memory", "mr_memory_new_private", set_up_nothing, new_private, NULL, is_fresh, tear_down },
+	{ "a pager", "mr_memory_new_pager", set_up_nothing, new_pager, NULL, is_fresh, tear_down },
 	{ "ranges", "mr_memory_new_ranges", set_up_ranges, new_ranges, ranges_are_untouched, has_ranges, tear_down },
 };
 
