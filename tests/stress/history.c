@@ -201,7 +201,7 @@ int main(void)
 {
 	static const char *const starts[] = { "buffer", "adopted-private", "cow-buffer", "multi", "file-disk" };
 	const size_t guarded = 3; /* the others have pages on a disk */
-	struct dice dice = stress_begin("history");
+	struct dice dice = stress_begin_for("history", 60);
 	uint64_t written = 0;
 
 	if (!features()->blocking)

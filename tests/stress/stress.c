@@ -28,12 +28,12 @@ static struct {
 	struct holdings before;
 } run;
 
-static double seconds_wanted(void)
+static double seconds_wanted(double otherwise)
 {
 	const char *text = getenv("MR_STRESS_SECONDS");
-	double seconds = text ? strtod(text, NULL) : 5;
+	double seconds = text ? strtod(text, NULL) : otherwise;
 
-	return seconds > 0 ? seconds : 5;
+	return seconds > 0 ? seconds : otherwise;
 }
 
 static uint64_t seed_wanted(void)
@@ -70,14 +70,14 @@ static void watch(unsigned seconds)
 		abort();
 }
 
-struct dice stress_begin(const char *name)
+struct dice stress_begin_for(const char *name, double seconds)
 {
 	uint64_t seed = seed_wanted();
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	setenv("CMOCKA_TEST_ABORT", "1", 1); /* where a helper's assertion fails, there the test ends */
 	run.name = name;
-	run.seconds = seconds_wanted();
+	run.seconds = seconds_wanted(seconds);
 	printf("%s: MR_STRESS_SEED=%" PRIu64 ", %g s\n", name, seed, run.seconds);
 	watch((unsigned)run.seconds + GRACE_SECONDS);
 	features();
@@ -86,6 +86,11 @@ struct dice stress_begin(const char *name)
 	holdings_take(&run.before);
 	run.end = clock_now() + run.seconds;
 	return (struct dice){ seed };
+}
+
+struct dice stress_begin(const char *name)
+{
+	return stress_begin_for(name, 5);
 }
 
 bool stress_goes_on(void)

@@ -21,6 +21,9 @@
 /* Print the seed, start the watchdog, take stock of what the process holds. The dice of the main thread. */
 struct dice stress_begin(const char *name);
 
+/* The same for a test that is to run for longer than the 5 seconds of others, unless MR_STRESS_SECONDS says. */
+struct dice stress_begin_for(const char *name, double seconds);
+
 /* Whether there is time left. */
 bool stress_goes_on(void);
 
