@@ -391,15 +391,32 @@ void service_unwatch(uintptr_t start, uint64_t length)
 	sys_uffd_unregister(service.uffd, start, length);
 }
 
-void service_wake(uintptr_t start, uint64_t length)
+/* With `notes` held. */
+static void wake(uintptr_t start, uint64_t length)
 {
-	pthread_mutex_lock(&service.notes);
 	for (size_t i = 0; i < service.waiting;)
 		if (lies_in(service.waiters[i].fault.address, start, length))
 			drop_note(i);
 		else
 			i++;
 	sys_uffd_wake(service.uffd, start, length);
+}
+
+void service_wake(uintptr_t start, uint64_t length)
+{
+	pthread_mutex_lock(&service.notes);
+	wake(start, length);
+	pthread_mutex_unlock(&service.notes);
+}
+
+void service_retry(const struct service_fault *fault)
+{
+	const struct waiter *waiter;
+
+	pthread_mutex_lock(&service.notes);
+	waiter = find_waiter(fault->tid);
+	if (waiter && waiter->fault.address == fault->address && waiter->fault.protected == fault->protected)
+		wake(fault->address - fault->address % sys_page_size(), sys_page_size());
 	pthread_mutex_unlock(&service.notes);
 }
 
@@ -523,13 +540,13 @@ void service_wake_soon(uintptr_t start, uint64_t length)
 	sys_uffd_wake(service.uffd, start, length);
 }
 
-bool service_is_guarded(uintptr_t address)
+bool service_is_guarded(uintptr_t start, uint64_t length)
 {
 	bool guarded = false;
 
 	pthread_mutex_lock(&service.notes);
 	for (struct guard *guard = service.guards; guard; guard = guard->next)
-		guarded |= lies_in(address, guard->start, guard->length);
+		guarded |= start < guard->start + guard->length && guard->start < start + length;
 	pthread_mutex_unlock(&service.notes);
 	return guarded;
 }

@@ -69,7 +69,7 @@ void service_let(uintptr_t start, uint64_t length);
 /*
  * Memory whose pages come from elsewhere. @serve is told of each fault of a watched mapping that is no guard's: first by the service's
  * thread, which must not wait (@patient is false); if it then returns false, by whoever calls service_next_fault. It may call service_map,
- * service_poison, service_unprotect_soon, service_protect (patient), and service_wake.
+ * service_poison, service_unprotect_soon, service_protect (patient), service_retry, and service_wake.
  */
 struct service_fault {
 	uintptr_t address;
@@ -77,6 +77,9 @@ struct service_fault {
 	bool write;	/* the access was a write */
 	bool protected; /* to a page that is there, but write-protected */
 };
+
+/* Have an access tried again, unless its thread has gone on since. */
+void service_retry(const struct service_fault *fault);
 
 /* NULL ends it. Between acquire and release. */
 void service_set_server(bool (*serve)(const struct service_fault *fault, bool patient));
@@ -101,9 +104,9 @@ int64_t service_map(uintptr_t start, uint64_t length, bool protect, bool patient
 int service_poison(uintptr_t start, uint64_t length, bool patient);
 int service_unprotect_soon(uintptr_t start, uint64_t length);
 
-/* Wake those whom a guard was told of, from within that; whether an address is a guard's. */
+/* Wake those whom a guard was told of, from within that; whether some of a range is a guard's. */
 void service_wake_soon(uintptr_t start, uint64_t length);
-bool service_is_guarded(uintptr_t address);
+bool service_is_guarded(uintptr_t start, uint64_t length);
 
 /* How many threads wait in [start, start + length) now. */
 uint64_t service_waiters(uintptr_t start, uint64_t length);

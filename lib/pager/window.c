@@ -445,7 +445,10 @@ static void end_refusals(void)
 
 /* -- serving -- */
 
-/* Somebody writes to a page that is clean. Who writes in order is let write to the rest of the block. */
+/*
+ * Somebody writes to a page that is clean. Who writes in order is let write to the rest of the block. What is under a guard by now, though it
+ * was not when the write came, is for the guard to let go: the write is told to it when it is tried again.
+ */
 static bool serve_write(struct window *window, uintptr_t address, bool patient)
 {
 	struct pager *pager = window->pager;
@@ -456,6 +459,10 @@ static bool serve_write(struct window *window, uintptr_t address, bool patient)
 	if (window->copy_on_write || (in_block && cache_is_dirty(pager, page - 1)))
 		count = pager->block_pages - in_block;
 	count = count < room ? count : room;
+	if (service_is_guarded(address, count * pager->page))
+		count = 1;
+	if (service_is_guarded(address, count * pager->page))
+		return true;
 	if (block->state == PRESENT && !window->copy_on_write)
 		cache_soil(pager, page, count);
 	else if (!window->copy_on_write)
@@ -475,7 +482,7 @@ static bool serve_present(struct window *window, uint32_t block, uintptr_t addre
 		cache_put(pager, block, CLEAN, false);
 	}
 	load_ahead(pager, block);
-	if (write && window->writable && !window->copy_on_write && !service_is_guarded(address) &&
+	if (write && window->writable && !window->copy_on_write && !service_is_guarded(address, pager->page) &&
 	    map_dirty_page(window, address, patient) == -EAGAIN)
 		return false;
 	return map_block(window, block, patient);
@@ -501,11 +508,6 @@ static bool serve_here(struct window *window, const struct service_fault *fault,
 	load_urgently(pager, block);
 	load_ahead(pager, block);
 	return true;
-}
-
-static void wake_page(uintptr_t address, uint64_t page)
-{
-	service_wake(address - address % page, page);
 }
 
 static bool lock_pager(struct pager *pager, bool patient)
@@ -550,7 +552,7 @@ static bool serve(const struct service_fault *fault, bool patient)
 	if (window)
 		served = serve_in(window, fault, patient);
 	else if (fault->protected)
-		wake_page(fault->address, sys_page_size());
+		service_retry(fault);
 	windows_leave_shared();
 	return served;
 }

@@ -472,6 +472,17 @@ static void is_gone(struct view *view)
 	view->base = 0;
 }
 
+/*
+ * Who waits for what a pager should read, or met a page that was just being moved, finds what has taken its place; and counts
+ * as waiting for that alone.
+ */
+static void wake_paged(const struct view *view, uintptr_t target)
+{
+	for (size_t i = 0; i < view->count; i++)
+		if (is_paged(&view->segments[i]))
+			service_wake(target + view->segments[i].offset, view->segments[i].length);
+}
+
 /* Empty the target into @aside and put the cover over it; on failure, give @aside back. */
 static int vacate_and_cover(struct view *view, uintptr_t aside, uintptr_t cover)
 {
@@ -504,6 +515,7 @@ static int take_aside(struct view *view, uintptr_t aside, uintptr_t cover)
 		service_wake(target, view->span);
 		return error;
 	}
+	wake_paged(view, target);
 	if (view->keeps)
 		sources_moved(NULL, target, view->span, aside);
 	view->base = aside;
@@ -517,6 +529,7 @@ static int cover_only(struct view *view, uintptr_t cover)
 
 	if (error)
 		return fail_system(error, "%" PRIu64 " bytes at %#" PRIxPTR " cannot be covered", view->span, view->base);
+	wake_paged(view, view->base);
 	is_gone(view);
 	return 0;
 }
@@ -639,14 +652,6 @@ static int swap_in(struct view *shown, struct view *next, uintptr_t aside)
 	if (next->keeps)
 		sources_moved(NULL, next->base, next->span, shown->base);
 	return 0;
-}
-
-/* Who waits for what a pager should read, or met a page that was just being moved, finds what has taken its place. */
-static void wake_paged(const struct view *view, uintptr_t target)
-{
-	for (size_t i = 0; i < view->count; i++)
-		if (is_paged(&view->segments[i]))
-			service_wake(target + view->segments[i].offset, view->segments[i].length);
 }
 
 int local_swap(struct view *shown, struct view *next)
