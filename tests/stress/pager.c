@@ -2,6 +2,8 @@
 /*
  * A working set far larger than the cache of a pager, whose calls take their time and fail now and then: every word that was written is
  * found again, by two maps, by mr_memory_read, in snapshots, after blocks, redirects and moves, and at the end where the pager put it.
+ *
+ * With "moves": a crowd of writers, who all meet pages that have just been written back, while a move begins; again and again.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -19,12 +21,18 @@
 #include "stress.h"
 #include "suite.h"
 
-#define LENGTH	(UINT64_C(24) << 20)
-#define BLOCK	(UINT64_C(16) << 10)
-#define CACHE	(UINT64_C(1) << 20)
-#define PAGE	UINT64_C(4096)
-#define PAGES	(LENGTH / PAGE)
-#define WORKERS 4
+#define PAGE	     UINT64_C(4096)
+#define MOST_PAGES   UINT64_C(6144)
+#define MOST_WORKERS 32
+
+struct mode {
+	const char *name;
+	uint64_t pages, block, cache;
+	unsigned workers;
+	double seconds;
+	bool calm; /* no call fails */
+	void (*disturb)(struct dice *dice);
+};
 
 /* Where the bytes come from. */
 static struct {
@@ -35,15 +43,18 @@ static struct {
 } store;
 
 /* What a page was last written to be, by the worker that has it alone. */
-static uint64_t versions[PAGES];
+static uint64_t versions[MOST_PAGES];
 
 static struct {
+	const struct mode *mode;
+	uint64_t length;
 	struct mr_memory *memory, *other;
 	struct mr_map *shown; /* is redirected, blocked and copied */
 	struct mr_map *still;
 	atomic_bool stop;
 	atomic_uint_least64_t written, checked;
-	pthread_rwlock_t gate; /* exclusively held while `shown` shows other memory */
+	pthread_rwlock_t gate; /* exclusively held while `shown` shows other memory, and to set `alone` */
+	bool alone;	       /* `shown` is what all is written to and read from: its bytes may be elsewhere */
 } run;
 
 /* Now and then a call takes long, or fails; never twice running in one thread, so that trying again helps. */
@@ -67,8 +78,8 @@ static int hesitate(void)
 static int read_store(void *argument, uint64_t offset, void *buffer, uint64_t length)
 {
 	(void)argument;
-	require(offset < LENGTH && length <= LENGTH - offset && offset % BLOCK == 0, "read of %" PRIu64 " at %" PRIu64, length,
-		offset);
+	require(offset < run.length && length <= run.length - offset && offset % run.mode->block == 0,
+		"read of %" PRIu64 " at %" PRIu64, length, offset);
 	store.reads++;
 	memcpy(buffer, store.bytes + offset, length);
 	return hesitate();
@@ -77,8 +88,8 @@ static int read_store(void *argument, uint64_t offset, void *buffer, uint64_t le
 static int write_store(void *argument, uint64_t offset, const void *buffer, uint64_t length)
 {
 	(void)argument;
-	require(offset < LENGTH && length <= LENGTH - offset && offset % PAGE == 0, "write of %" PRIu64 " at %" PRIu64, length,
-		offset);
+	require(offset < run.length && length <= run.length - offset && offset % PAGE == 0, "write of %" PRIu64 " at %" PRIu64,
+		length, offset);
 	store.writes++;
 	memcpy(store.bytes + offset, buffer, length);
 	return hesitate();
@@ -112,18 +123,18 @@ static void write_page(volatile uint64_t *words, uint64_t page, uint64_t version
 	run.written++;
 }
 
-/* A worker has every fourth page. Some accesses are near one another, and some are in order. */
+/* A worker has every page that leaves its number. Some accesses are near one another, and some are in order. */
 static void work_on(unsigned number, uint64_t page, struct dice *dice)
 {
-	struct mr_map *maps[] = { run.shown, run.still };
-	volatile uint64_t *seen = (volatile uint64_t *)((char *)mr_map_address(maps[dice_below(dice, 2)]) + page * PAGE);
+	struct mr_map *map = run.alone || dice_once_in(dice, 2) ? run.shown : run.still;
+	volatile uint64_t *seen = (volatile uint64_t *)((char *)mr_map_address(map) + page * PAGE);
 	uint64_t copy[512];
 
 	(void)number;
 	check_page(seen, page, versions[page], "map");
 	if (dice_once_in(dice, 2))
 		write_page(seen, page, ++versions[page]);
-	if (!dice_once_in(dice, 32))
+	if (run.alone || !dice_once_in(dice, 32))
 		return;
 	require_ok(mr_memory_read(run.memory, page * PAGE, copy, PAGE));
 	check_page(copy, page, versions[page], "mr_memory_read");
@@ -136,13 +147,14 @@ static void work_on(unsigned number, uint64_t page, struct dice *dice)
 static void *work(void *argument)
 {
 	unsigned number = (unsigned)(uintptr_t)argument;
+	uint64_t pages = run.mode->pages, workers = run.mode->workers;
 	struct dice dice = { number + 77 };
 
 	while (!run.stop) {
-		uint64_t page = dice_below(&dice, PAGES / WORKERS) * WORKERS + number;
+		uint64_t page = dice_below(&dice, pages / workers) * workers + number;
 		uint64_t count = dice_once_in(&dice, 16) ? 64 : 1;
 
-		for (; count && page < PAGES && !run.stop; count--, page += WORKERS) {
+		for (; count && page < pages && !run.stop; count--, page += workers) {
 			pthread_rwlock_rdlock(&run.gate);
 			work_on(number, page, &dice);
 			pthread_rwlock_unlock(&run.gate);
@@ -173,7 +185,7 @@ static void check_bound(void)
 {
 	uint64_t holds = cache_holds();
 
-	require(holds <= CACHE, "the cache holds %" PRIu64 " bytes", holds);
+	require(holds <= run.mode->cache, "the cache holds %" PRIu64 " bytes", holds);
 }
 
 static void block_and_restore(void)
@@ -199,7 +211,7 @@ static void take_snapshot(void)
 	uint64_t words[512];
 
 	require_ok(mr_map_snapshot(run.shown, NULL, &copy, NULL));
-	for (uint64_t page = 0; page < PAGES; page += 7) {
+	for (uint64_t page = 0; page < run.mode->pages; page += 7) {
 		uint64_t version;
 
 		require_ok(mr_memory_read(copy, page * PAGE, words, PAGE));
@@ -209,23 +221,23 @@ static void take_snapshot(void)
 	mr_memory_unref(copy);
 }
 
+static void set_alone(bool alone)
+{
+	pthread_rwlock_wrlock(&run.gate);
+	run.alone = alone;
+	pthread_rwlock_unlock(&run.gate);
+}
+
 /* Out of the pager and back into it, with clients that write through this map alone for as long. */
 static void move_and_back(void)
 {
 	struct mr_memory *local;
-	struct mr_report report = { .size = 0 };
 
-	require_ok(mr_memory_new_buffer(LENGTH, 0, &local));
-	pthread_rwlock_wrlock(&run.gate);
-	require_ok(mr_map_move(run.shown, local, 0, 0, NULL, &report));
-	for (uint64_t page = 0; page < PAGES; page += 13) {
-		volatile uint64_t *words = (volatile uint64_t *)((char *)mr_map_address(run.shown) + page * PAGE);
-
-		check_page(words, page, versions[page], "moved to local memory");
-		write_page(words, page, ++versions[page]);
-	}
-	require_ok(mr_map_move(run.shown, run.memory, 0, 0, NULL, &report));
-	pthread_rwlock_unlock(&run.gate);
+	require_ok(mr_memory_new_buffer(run.length, 0, &local));
+	set_alone(true);
+	require_ok(mr_map_move(run.shown, local, 0, 0, NULL, NULL));
+	require_ok(mr_map_move(run.shown, run.memory, 0, 0, NULL, NULL));
+	set_alone(false);
 	mr_memory_unref(local);
 }
 
@@ -256,23 +268,38 @@ static void disturb(struct dice *dice)
 	}
 }
 
+/* When all has been written back, the next write to each page is told of. */
+static void move_just_then(struct dice *dice)
+{
+	(void)dice;
+	require_ok(mr_memory_sync(run.memory));
+	move_and_back();
+}
+
+static const struct mode modes[] = {
+	{ "mixed", 6144, UINT64_C(16) << 10, UINT64_C(1) << 20, 4, 5, false, disturb },
+	{ "moves", 2048, UINT64_C(64) << 10, UINT64_C(4) << 20, MOST_WORKERS, 20, true, move_just_then },
+};
+
 static void make(void)
 {
-	struct mr_pager pager = {
-		.size = sizeof(pager), .block = BLOCK, .read = read_store, .write = write_store, .release = release_store
-	};
+	struct mr_pager pager = { .size = sizeof(pager),
+				  .block = run.mode->block,
+				  .read = read_store,
+				  .write = write_store,
+				  .release = release_store };
 
 	pthread_rwlockattr_t attributes;
 
 	pthread_rwlockattr_init(&attributes);
 	pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
 	pthread_rwlock_init(&run.gate, &attributes);
-	store.bytes = malloc(LENGTH);
+	store.bytes = malloc(run.length);
 	require(store.bytes, "no memory");
-	for (uint64_t i = 0; i < LENGTH / 8; i++)
+	for (uint64_t i = 0; i < run.length / 8; i++)
 		((uint64_t *)store.bytes)[i] = word(i / 512, 0, i % 512);
-	require_ok(mr_memory_new_pager(&pager, LENGTH, CACHE, 0, &run.memory));
-	require_ok(mr_memory_new_buffer(LENGTH, 0, &run.other));
+	require_ok(mr_memory_new_pager(&pager, run.length, run.mode->cache, 0, &run.memory));
+	require_ok(mr_memory_new_buffer(run.length, 0, &run.other));
 	require_ok(mr_map_new(run.memory, NULL, NULL, MR_MAP_ANYWHERE | MR_MAP_UNIQUE, 0, 0, &run.shown));
 	require_ok(mr_map_new(run.memory, NULL, NULL, MR_MAP_ANYWHERE | MR_MAP_UNIQUE, 0, 0, &run.still));
 }
@@ -284,15 +311,16 @@ static void end(void)
 	mr_memory_unref(run.memory);
 	mr_memory_unref(run.other);
 	require(store.released, "not released");
-	for (uint64_t page = 0; page < PAGES; page++)
+	for (uint64_t page = 0; page < run.mode->pages; page++)
 		check_page((uint64_t *)(store.bytes + page * PAGE), page, versions[page], "where it came from");
 	free(store.bytes);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-	struct thread workers[WORKERS];
-	struct dice dice = stress_begin("pager");
+	struct thread workers[MOST_WORKERS];
+	const struct mode *mode = &modes[argc > 1 && !strcmp(argv[1], modes[1].name)];
+	struct dice dice = stress_begin_for("pager", mode->seconds);
 	struct mr_pager probe = { .size = sizeof(probe), .read = read_store };
 	struct mr_memory *memory;
 
@@ -301,13 +329,16 @@ int main(void)
 	mr_memory_unref(memory);
 	if (!features()->kernel_faults)
 		return stress_skip("a userfaultfd for accesses of the kernel");
+	run.mode = mode;
+	run.length = run.mode->pages * PAGE;
+	store.calm = run.mode->calm;
 	make();
-	for (uintptr_t i = 0; i < WORKERS; i++)
+	for (uintptr_t i = 0; i < run.mode->workers; i++)
 		require(thread_start(&workers[i], work, (void *)i), "no thread");
 	while (stress_goes_on())
-		disturb(&dice);
+		run.mode->disturb(&dice);
 	run.stop = true;
-	for (unsigned i = 0; i < WORKERS; i++)
+	for (unsigned i = 0; i < run.mode->workers; i++)
 		thread_join(&workers[i]);
 	store.calm = true;
 	end();
