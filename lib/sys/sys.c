@@ -741,9 +741,10 @@ bool sys_thread_alive(uint32_t tid)
 	return syscall(SYS_tgkill, getpid(), tid, 0) == 0;
 }
 
+/* The kernel lets a thread send others a code of its own faults only if it is the first of its process: so SI_QUEUE, not BUS_ADRERR. */
 void sys_bus_error(uint32_t tid, uintptr_t address)
 {
-	siginfo_t info = { .si_signo = SIGBUS, .si_code = BUS_ADRERR, .si_addr = (void *)address };
+	siginfo_t info = { .si_signo = SIGBUS, .si_code = SI_QUEUE, .si_addr = (void *)address };
 
 	syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, SIGBUS, &info);
 }

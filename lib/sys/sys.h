@@ -225,7 +225,7 @@ int sys_uffd_poison(int uffd, uintptr_t start, uint64_t length);
 int sys_thread(void *(*body)(void *), void *argument, void *stack, size_t size, pthread_t *ret_thread);
 bool sys_thread_alive(uint32_t tid);
 
-/* Send a thread of this process the SIGBUS of an access to @address. */
+/* Send a thread of this process a SIGBUS for an access to @address, by si_addr; si_code is SI_QUEUE. */
 void sys_bus_error(uint32_t tid, uintptr_t address);
 
 /* Nanoseconds of the monotonic clock; let so many go by. */
