@@ -3,8 +3,9 @@
  * Callers that are killed, at any instant, while they do something to another process.
  *
  * In each round a child of the test opens a subject (see subject.h), and snapshots it or moves memory of it, again and again; after a
- * random time it is killed. The subject must go on, see nothing wrong, and have nothing of the library's in it once what was begun has
- * ended. Some callers are left alone, and must get done what they do, also in a subject in which others were killed.
+ * random time it is killed. The subject must go on, and see nothing wrong. Some callers are left alone, and must get done what they do, also
+ * in a subject in which others were killed; after that, it has nothing of the library's in it. Who is refused for lack of time, which is
+ * counted, leaves what the others left to the next one.
  *
  * Catches: a thread that stays stopped, or runs on with registers of ours; bytes that are lost with the caller; an agent that does not
  * leave, or cannot be planted again; a mapping left behind.
@@ -84,7 +85,8 @@ static void leave_one_alone(unsigned deed)
 	require(status == 0 || status == 1, "deed %u ended with status %d", deed, status);
 	run.done += status == 0;
 	run.refused += status == 1;
-	require(subject_is_clean(&run.subject), "something is left in the subject after deed %u", deed);
+	if (status == 0)
+		require(subject_is_clean(&run.subject), "something is left in the subject after deed %u", deed);
 }
 
 int main(void)
