@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "kind.h"
@@ -277,6 +278,15 @@ static bool can_be_read(void *address)
 	return access_try(ACCESS_LOAD, address, 0).signal == 0;
 }
 
+/* Before, only signals can be sent, and no signal ends the fault of a system call. */
+static bool system_calls_are_refused(void)
+{
+	unsigned major = 0, minor = 0;
+	struct utsname name;
+
+	return !uname(&name) && sscanf(name.release, "%u.%u", &major, &minor) == 2 && (major > 6 || (major == 6 && minor >= 6));
+}
+
 static void a_failing_read_is_sigbus_and_passes(void **state)
 {
 	struct mr_memory *memory, *other;
@@ -291,9 +301,11 @@ static void a_failing_read_is_sigbus_and_passes(void **state)
 	assert_int_equal(access_try(ACCESS_LOAD, address, 0).signal, SIGBUS);
 	assert_int_equal(store.reads, 3);
 	assert_int_equal(access_try(ACCESS_STORE, address + 8, 1).signal, SIGBUS);
-	outcome = access_try(ACCESS_WRITE, address + 16, 0);
-	assert_int_equal(outcome.returned, -1);
-	assert_int_equal(outcome.error, EFAULT);
+	if (system_calls_are_refused()) {
+		outcome = access_try(ACCESS_WRITE, address + 16, 0);
+		assert_int_equal(outcome.returned, -1);
+		assert_int_equal(outcome.error, EFAULT);
+	}
 	assert_int_equal(mr_memory_read(memory, 0, &byte, 1), -EIO);
 	store.read_error = 0;
 	assert_pattern(address + page_size(), page_size(), page_size(), SEED);
