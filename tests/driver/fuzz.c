@@ -4,7 +4,8 @@
  *
  *	driver_fuzz [SECONDS [SEED]]
  *
- * Nothing is asked of the answers: the kernel's log is what shows mistakes (./run vm reads it), and that all processes end. A
+ * Nothing is asked of the answers: the kernel's log is what shows mistakes (./run vm reads it), and that all processes end. What they ask
+ * for may well be to have their own memory written to, so that one of them may say that its stack was smashed. A
  * process that waits in a map that nobody lets go, is killed, and replaced by another: that is part of it. The seed is printed;
  * as far as processes can be repeated, it repeats them.
  */
@@ -343,10 +344,12 @@ static void act(void);
 /* A child does a little with what it has inherited, and may be killed by its parent meanwhile. */
 static void some_child(void)
 {
-	pid_t pid = fork();
+	pid_t parent = getpid(), pid = fork();
 
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent) /* killed before that: nobody would end what may wait for good */
+			_exit(0);
 		for (uint32_t i = any(20); i > 0; i--)
 			act();
 		_exit(0);
