@@ -459,10 +459,10 @@ static bool serve_write(struct window *window, uintptr_t address, bool patient)
 	if (window->copy_on_write || (in_block && cache_is_dirty(pager, page - 1)))
 		count = pager->block_pages - in_block;
 	count = count < room ? count : room;
+	if (service_is_guarded(address, pager->page))
+		return true;
 	if (service_is_guarded(address, count * pager->page))
 		count = 1;
-	if (service_is_guarded(address, count * pager->page))
-		return true;
 	if (block->state == PRESENT && !window->copy_on_write)
 		cache_soil(pager, page, count);
 	else if (!window->copy_on_write)
