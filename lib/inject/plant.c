@@ -78,12 +78,15 @@ static int note_vdso(void *argument, const struct region *region)
 	return 0;
 }
 
-/* Behind all that the vdso, which is an ELF file, has. */
-static uint64_t end_of_image(const Elf64_Ehdr *header)
+/* Behind all that the vdso, which is an ELF file of @length bytes, has. */
+static uint64_t end_of_image(const Elf64_Ehdr *header, uint64_t length)
 {
 	uint64_t end = header->e_shoff + (uint64_t)header->e_shnum * header->e_shentsize;
 	const Elf64_Phdr *part = (const Elf64_Phdr *)((const char *)header + header->e_phoff);
 
+	if (header->e_phoff > length ||
+	    header->e_phnum > (length - header->e_phoff) / sizeof(*part)) /* the process has changed it */
+		return length;
 	for (unsigned i = 0; i < header->e_phnum; i++)
 		if (part[i].p_offset + part[i].p_filesz > end)
 			end = part[i].p_offset + part[i].p_filesz;
@@ -102,8 +105,10 @@ static int find_place(struct planting *planting)
 	error = task_copy(planting->plant->task, planting->vdso, image, length, false);
 	if (error)
 		return error;
-	used = end_of_image((const Elf64_Ehdr *)image);
-	if (used + 2 * ARCH_CODE > length)
+	if (image[EI_CLASS] != ELFCLASS64)
+		return fail(-EOPNOTSUPP, "process %d runs code of 32 bit", (int)mr_task_pid(planting->plant->task));
+	used = end_of_image((const Elf64_Ehdr *)image, length);
+	if (used > length || length - used < 2 * ARCH_CODE)
 		return fail(-EOPNOTSUPP, "the vdso of process %d has no room for code behind it",
 			    (int)mr_task_pid(planting->plant->task));
 	planting->place = planting->vdso + used;
@@ -215,6 +220,17 @@ static int clear(const struct mr_task *task, uint64_t place, uint64_t length)
 	return task_copy(task, place, (void *)nothing, length, true);
 }
 
+/* A thread that got nowhere, for it is frozen, say, goes on as it was when it can. Return: @error. */
+static int take_back(const struct planting *planting, const struct choice *choice, uint64_t entry, int error)
+{
+	struct arch_registers registers;
+
+	if (!arch_get_registers(choice->thread->tid, &registers) && arch_instruction(&registers) == entry &&
+	    !arch_set_registers(choice->thread->tid, &choice->registers))
+		clear(planting->plant->task, planting->place, ARCH_CODE);
+	return error;
+}
+
 /* Let the thread run the code, commit to which is one step, and come out of it. */
 static int run_code(struct planting *planting, struct choice *choice, const char *code, uint64_t entry)
 {
@@ -225,7 +241,9 @@ static int run_code(struct planting *planting, struct choice *choice, const char
 		return error;
 	arch_go_to(&registers, entry);
 	error = arch_set_registers(choice->thread->tid, &registers);
-	return error ? error : visit_run_until(choice->visit, choice->thread, is_outside, planting);
+	if (!error)
+		error = visit_run_until(choice->visit, choice->thread, is_outside, planting);
+	return error == -EBUSY ? take_back(planting, choice, entry, error) : error;
 }
 
 /* Whether some thread of the target is in the place, or in an old area. */

@@ -239,7 +239,7 @@ int visit_run_until(struct visit *visit, struct visited *thread, bool (*done)(pi
 		if (done(thread->tid, argument))
 			return 0;
 	} while (is_patient(begin, visit->first));
-	return fail(-EBUSY, "thread %d does not go on", (int)thread->tid);
+	return fail(-EBUSY, "thread %d does not go on: it is frozen, or no processor comes to it", (int)thread->tid);
 }
 
 /* All but the first of the signals that were held back are sent again; with the first it goes on. */
