@@ -78,8 +78,8 @@ struct mr_pager {
  * @options: MR_MEMORY_READ_ONLY
  * @ret_memory: the new memory, with one reference
  *
- * Takes one descriptor (a memfd, the cache) and some threads. Beyond @cache, requests that are under way have buffers: up to 16 of at most
- * 512 KiB or a block, and one of 4 MiB or a block. A failed call has not called @pager->release.
+ * Takes one descriptor (a memfd, the cache) and some threads. Beyond @cache, requests that are under way have buffers: up to 17 of at most
+ * 512 KiB or a block. A failed call has not called @pager->release.
  *
  * The last mr_memory_unref writes back what is dirty, flushes, and waits for all calls to end before it calls @pager->release. If a write
  * fails, or a call takes more than 10 seconds, it returns, and a thread of the library's goes on trying while the process lives.

@@ -9,6 +9,8 @@
 
 #define WORD 64
 
+#define TIDY (UINT64_C(4) << 20)
+
 /* Waits between tries of a write that fails, and between rounds of the cleaner's while writes do. */
 #define TRIES	    3
 #define FIRST_WAIT  UINT64_C(10000000)
@@ -224,7 +226,7 @@ static void mark_clean(struct pager *pager, const struct run *run)
 /* Take what is dirty from @page on, up to @end, as far as it is in one piece. Afterwards it is clean, and protected. */
 static void take_run(struct pager *pager, uint64_t page, uint64_t end, struct run *run)
 {
-	uint64_t most = pager->run / pager->page;
+	uint64_t most = pager->request / pager->page;
 
 	*run = (struct run){ .page = page };
 	windows_enter_shared();
@@ -255,20 +257,22 @@ static int write_run(struct pager *pager, const struct run *run, void *staging, 
 	return error;
 }
 
-static int clean_run(struct pager *pager, const struct run *run, void *staging, int tries)
+static void clean_run(struct pager *pager, struct sweep *sweep, const struct run *run, void *staging)
 {
-	int error = write_run(pager, run, staging, tries);
+	int error = write_run(pager, run, staging, atomic_load(&sweep->failures) ? 1 : TRIES);
 
 	pthread_mutex_lock(&pager->lock);
-	if (error)
+	if (error) {
 		cache_soil(pager, run->page, run->count);
+		atomic_fetch_add(&sweep->failures, 1);
+		sweep->result = sweep->result ? sweep->result : error > 0 ? -EIO : error;
+	}
 	each_block(pager, run, end_cleaning);
 	pager->progress++;
 	pager->attempts++;
 	pager->stuck = error;
 	pthread_cond_broadcast(&pager->changed);
 	pthread_mutex_unlock(&pager->lock);
-	return error > 0 ? -EIO : error;
 }
 
 /* The next page from @page on that is dirty and may be written back; what is just being written back is waited for. */
@@ -291,24 +295,94 @@ static uint64_t next_dirty(struct pager *pager, uint64_t page, uint64_t end)
 	return page;
 }
 
-int cache_clean(struct pager *pager, uint64_t first, uint64_t end, void *staging)
+static bool is_given_up(struct sweep *sweep)
 {
-	unsigned failures = 0;
-	int result = 0;
+	return atomic_load(&sweep->failures) >= MOST_FAILURES;
+}
 
-	for (uint64_t page = first; failures < MOST_FAILURES && (page = next_dirty(pager, page, end)) < end;) {
+static void clean_part(struct pager *pager, struct sweep *sweep, uint64_t page, uint64_t end, void *staging)
+{
+	while (!is_given_up(sweep) && (page = next_dirty(pager, page, end)) < end) {
 		struct run run;
-		int error;
 
 		take_run(pager, page, end, &run);
 		if (!run.count)
 			continue;
-		error = clean_run(pager, &run, staging, failures ? 1 : TRIES);
-		failures += error != 0;
-		result = result ? result : error;
+		clean_run(pager, sweep, &run, staging);
 		page = run.page + run.count;
 	}
-	return result;
+}
+
+/* -- sweeps: parts are handed out to whoever has time -- */
+
+/* The next block of the sweep that has dirty pages, or had just now, and what is left of one request from there on. With the lock held. */
+static bool take_part(struct pager *pager, struct sweep *sweep, uint64_t *ret_page, uint64_t *ret_end)
+{
+	uint64_t most = pager->request / pager->page, pages = pager->block_pages;
+
+	while (sweep->page < sweep->end && !at(pager, (uint32_t)(sweep->page / pages))->dirty_pages &&
+	       !at(pager, (uint32_t)(sweep->page / pages))->cleaning)
+		sweep->page = (sweep->page / pages + 1) * pages;
+	if (sweep->page >= sweep->end || is_given_up(sweep))
+		return false;
+	*ret_page = sweep->page;
+	*ret_end = (sweep->page / most + 1) * most;
+	*ret_end = *ret_end < sweep->end ? *ret_end : sweep->end;
+	sweep->page = *ret_end;
+	return true;
+}
+
+/* With the lock held, which is given back meanwhile. */
+static bool clean_next_part(struct pager *pager, struct sweep *sweep, void *staging)
+{
+	uint64_t page, end;
+
+	if (!take_part(pager, sweep, &page, &end))
+		return false;
+	sweep->busy++;
+	pthread_mutex_unlock(&pager->lock);
+	clean_part(pager, sweep, page, end, staging);
+	pthread_mutex_lock(&pager->lock);
+	sweep->busy--;
+	pthread_cond_broadcast(&pager->changed);
+	return true;
+}
+
+bool cache_help(struct pager *pager, void *staging)
+{
+	struct sweep *sweep = pager->helpers < HELPERS ? pager->sweeps : NULL;
+
+	pager->helpers++;
+	while (sweep && !clean_next_part(pager, sweep, staging))
+		sweep = sweep->next;
+	pager->helpers--;
+	return sweep;
+}
+
+static void end_sweep(struct pager *pager, struct sweep *sweep)
+{
+	struct sweep **link = &pager->sweeps;
+
+	while (sweep->busy)
+		pthread_cond_wait(&pager->changed, &pager->lock);
+	while (*link != sweep)
+		link = &(*link)->next;
+	*link = sweep->next;
+}
+
+int cache_clean(struct pager *pager, uint64_t first, uint64_t end, void *staging)
+{
+	struct sweep sweep = { .page = first, .end = end };
+
+	pthread_mutex_lock(&pager->lock);
+	sweep.next = pager->sweeps;
+	pager->sweeps = &sweep;
+	pthread_cond_broadcast(&pager->wanted);
+	while (clean_next_part(pager, &sweep, staging))
+		;
+	end_sweep(pager, &sweep);
+	pthread_mutex_unlock(&pager->lock);
+	return sweep.result;
 }
 
 /* -- the cleaner -- */
@@ -322,10 +396,16 @@ static void rest(struct pager *pager, uint64_t nanoseconds)
 	pthread_cond_clockwait(&pager->untidy, &pager->lock, CLOCK_MONOTONIC, &until);
 }
 
+/* What is written back in one go where room is needed. */
+static uint64_t tidy_length(const struct pager *pager)
+{
+	return TIDY > pager->block ? TIDY : pager->block;
+}
+
 /* The dirty block that has been there longest, and those before it that are dirty, too. With the lock held. */
 static uint32_t begin_of_run(const struct pager *pager)
 {
-	uint32_t block = pager->lists[DIRTY].first, most = (uint32_t)(pager->run / pager->block);
+	uint32_t block = pager->lists[DIRTY].first, most = (uint32_t)(tidy_length(pager) / pager->block);
 
 	while (block && --most && at(pager, block - 1)->list == DIRTY)
 		block--;
@@ -340,7 +420,7 @@ static uint64_t pages_of(const struct pager *pager)
 /* With the lock held, which is given back meanwhile. */
 static void tidy_up(struct pager *pager, void *staging)
 {
-	uint64_t page = (uint64_t)begin_of_run(pager) * pager->block_pages, end = page + pager->run / pager->page;
+	uint64_t page = (uint64_t)begin_of_run(pager) * pager->block_pages, end = page + tidy_length(pager) / pager->page;
 	int error;
 
 	end = end < pages_of(pager) ? end : pages_of(pager);

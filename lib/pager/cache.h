@@ -26,13 +26,16 @@
 #include "pager/pager.h"
 #include "worker.h"
 
-#define LOADERS	 16
 #define STREAMS	 8
 #define NO_BLOCK UINT32_MAX
 
-/* The most that is asked of `read`, and of `write`, at once, if a block is not more. */
+#define LOADERS 16
+
+/* Of these, those that help to write back at a time: the others are there for who waits. */
+#define HELPERS (LOADERS / 2)
+
+/* The most that is asked of `read` or `write` at once, if a block is not more. */
 #define REQUEST (UINT64_C(512) << 10)
-#define RUN	(UINT64_C(4) << 20)
 
 enum block_state { ABSENT, QUEUED, LOADING, PRESENT, FAILED };
 enum block_list { NOWHERE, URGENT, AHEAD, CLEAN, DIRTY, LISTS };
@@ -61,6 +64,15 @@ struct stream {
 	uint64_t used;
 };
 
+/* What is written back in one call, by several threads, each a part at a time. */
+struct sweep {
+	struct sweep *next;
+	uint64_t page, end; /* that nobody has taken yet */
+	unsigned busy;
+	int result;
+	atomic_uint failures;
+};
+
 struct window;
 
 struct pager {
@@ -68,7 +80,7 @@ struct pager {
 	uint32_t generation;
 	struct mr_pager ops;
 	uint64_t length; /* bytes */
-	uint64_t page, block, request, run;
+	uint64_t page, block, request;
 	uint32_t blocks;
 	uint32_t block_pages;
 	uint32_t most; /* blocks that the cache may hold */
@@ -94,6 +106,8 @@ struct pager {
 	int stuck;	   /* what the last write back failed with; 0: it did not */
 	uint64_t progress; /* calls that have returned */
 	uint32_t pins;	   /* blocks that are pinned, as often as they are */
+	struct sweep *sweeps;
+	unsigned helpers;
 	bool stopping, closing, closed;
 	bool failing; /* while it closes */
 
@@ -122,8 +136,14 @@ void cache_arrived(struct pager *pager, uint32_t block, bool dirty);
 bool cache_take_room(struct pager *pager, uint32_t count);
 int cache_await_room(struct pager *pager);
 
-/* Write back what is dirty of [first, end) pages. Without the lock. @staging: pager->run bytes. The first error, a negative errno. */
+/*
+ * Write back what is dirty of [first, end) pages, with the help of loaders that have nothing to do. Without the lock. @staging: pager->request
+ * bytes. The first error, a negative errno.
+ */
 int cache_clean(struct pager *pager, uint64_t first, uint64_t end, void *staging);
+
+/* Take a part of what is being written back. False: there is none. With the lock held, which is given back meanwhile. */
+bool cache_help(struct pager *pager, void *staging);
 
 /* The thread that writes back when room is needed, and at the end. */
 void *cache_cleaner(void *argument);

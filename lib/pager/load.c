@@ -239,7 +239,7 @@ void *load_loader(void *argument)
 	while (!pager->stopping)
 		if (take_request(pager, &request))
 			serve_request(pager, &request, staging);
-		else
+		else if (!cache_help(pager, staging))
 			pthread_cond_wait(&pager->wanted, &pager->lock);
 	pthread_mutex_unlock(&pager->lock);
 	return NULL;

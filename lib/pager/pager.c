@@ -78,7 +78,6 @@ static void describe(struct pager *pager, const struct mr_pager *ops, uint64_t l
 	pager->page = sys_page_size();
 	pager->block = ops->block ? ops->block : BLOCK;
 	pager->request = pager->block > REQUEST ? pager->block : REQUEST;
-	pager->run = pager->block > RUN ? pager->block : RUN;
 	pager->blocks = (uint32_t)((length + pager->block - 1) / pager->block);
 	pager->block_pages = (uint32_t)(pager->block / pager->page);
 	most = cache / pager->block + (cache % pager->block != 0);
@@ -100,7 +99,7 @@ static uint64_t dirty_length(const struct pager *pager)
 
 static uint64_t staging_length(const struct pager *pager)
 {
-	return LOADERS * pager->request + pager->run;
+	return (LOADERS + 1) * pager->request;
 }
 
 static int map_tables(struct pager *pager)
@@ -566,12 +565,12 @@ int pager_sync(struct pager *pager, uint64_t offset, uint64_t length)
 
 	if (!pager->ops.write)
 		return 0;
-	error = sys_mmap(0, pager->run, PROT_READ | PROT_WRITE, TABLE, -1, 0, &staging);
+	error = sys_mmap(0, pager->request, PROT_READ | PROT_WRITE, TABLE, -1, 0, &staging);
 	if (error)
-		return fail_system(error, "there is no room for a buffer of %" PRIu64 " bytes", pager->run);
+		return fail_system(error, "there is no room for a buffer of %" PRIu64 " bytes", pager->request);
 	soil_pinned(pager, first, end);
 	error = cache_clean(pager, first, end, (void *)staging);
-	sys_munmap(staging, pager->run);
+	sys_munmap(staging, pager->request);
 	before = take_write_error(pager);
 	if (error)
 		return fail_system(error, "some of %" PRIu64 " bytes at offset %" PRIu64 " cannot be written back", length,

@@ -14,6 +14,7 @@
 #include "pattern.h"
 #include "scene.h"
 #include "suite.h"
+#include "thread.h"
 #include "victim.h"
 #include "wait.h"
 
@@ -25,8 +26,9 @@ struct store {
 	uint64_t length;
 	atomic_int read_error, write_error, flush_error;
 	_Atomic uint32_t shut;	   /* reads wait while it is 1 */
+	_Atomic uint32_t full;	   /* writes do while this is */
 	atomic_uint_least64_t bad; /* reads of the block with this offset fail, if it is not 0 */
-	atomic_uint inside, most_inside, reads, writes, flushes, released;
+	atomic_uint inside, most_inside, writing, reads, writes, flushes, released;
 	bool used_after;
 };
 
@@ -58,6 +60,11 @@ static int write_store(void *argument, uint64_t offset, const void *buffer, uint
 
 	store->used_after |= store->released != 0;
 	store->writes++;
+	store->writing++;
+	while (store->full)
+		if (!wait_word((uint32_t *)&store->full, 1))
+			break;
+	store->writing--;
 	if (store->write_error)
 		return store->write_error;
 	memcpy(store->bytes + offset, buffer, length);
@@ -709,6 +716,45 @@ static void accesses_in_order_have_more_read_at_once(void **state)
 	end(&store, memory, map);
 }
 
+static bool many_are_written(void *argument)
+{
+	struct store *store = argument;
+
+	return store->writing >= MANY;
+}
+
+static void *sync_it(void *memory)
+{
+	return mr_memory_sync(memory) ? memory : NULL;
+}
+
+/* Pages here and there go back several at a time; and whoever touches another page meanwhile does not wait for that. */
+static void a_sync_has_many_writes_under_way_and_holds_no_read_up(void **state)
+{
+	uint64_t page = page_size(), length = UINT64_C(64) << 20, apart = UINT64_C(1) << 20;
+	struct mr_memory *memory;
+	struct thread syncer;
+	struct store store;
+	struct mr_map *map;
+	char *address;
+
+	(void)state;
+	address = begin(&store, length, 0, 0, &memory, &map);
+	for (uint64_t offset = 0; offset < length; offset += apart)
+		memset(address + offset, 'w', page);
+	store.full = 1;
+	assert_true(thread_start(&syncer, sync_it, memory));
+	assert_true(wait_until(many_are_written, &store));
+	for (uint64_t offset = 8 * page; offset < length; offset += apart)
+		assert_int_equal(*(uint64_t *)(address + offset), pattern_word(SEED, offset));
+	store.full = 0;
+	wait_wake((uint32_t *)&store.full);
+	assert_null(thread_join(&syncer));
+	for (uint64_t offset = 0; offset < length; offset += apart)
+		assert_int_equal(store.bytes[offset + page - 1], 'w');
+	end(&store, memory, map);
+}
+
 static void other_memory_has_nothing_to_sync(void **state)
 {
 	struct mr_memory *memory;
@@ -747,6 +793,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(snapshots_and_moves_of_more_than_the_cache),
 	TEST(what_is_prepared_stays),
 	TEST(accesses_in_order_have_more_read_at_once),
+	TEST(a_sync_has_many_writes_under_way_and_holds_no_read_up),
 	TEST(other_memory_has_nothing_to_sync),
 };
 
