@@ -3,6 +3,7 @@
 #ifndef REMOTE_H
 #define REMOTE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,8 +23,11 @@ struct way {
 
 extern const struct way way_map, way_libnbd, way_file, way_handler;
 
-/* Bytes a second of reading all of the export in order by libnbd, with many requests of 256 KiB under way. */
-double remote_read_all(const char *uri, uint64_t length);
+/*
+ * Bytes a second of reading all of the export in order by libnbd, with many requests of 256 KiB under way: into a few buffers again and again,
+ * or into fresh memory, which keeps all of it as a map does.
+ */
+double remote_read_all(const char *uri, uint64_t length, bool keep);
 
 /* Fill the export, so that nothing in it is a hole. */
 void remote_fill(const char *uri, uint64_t length);

@@ -63,29 +63,34 @@ static int count_down(void *under_way, int *error)
 	return 1;
 }
 
-double remote_read_all(const char *uri, uint64_t length)
+double remote_read_all(const char *uri, uint64_t length, bool keep)
 {
+	uint64_t room = keep ? length : REQUEST * DEPTH;
 	struct nbd_handle *nbd = handle(uri);
-	char *buffers = malloc(REQUEST * DEPTH);
+	char *buffers = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	unsigned under_way = 0;
-	double begun = now_us();
+	double begun;
 
-	must_errno(buffers, "malloc");
-	memset(buffers, 1, REQUEST * DEPTH);
+	must_errno(buffers != MAP_FAILED, "mmap");
+	must_errno(nbd_set_pread_initialize(nbd, false) == 0, "nbd_set_pread_initialize");
+	if (keep)
+		madvise(buffers, room, MADV_NOHUGEPAGE);
+	else
+		memset(buffers, 1, room);
+	begun = now_us();
 	for (uint64_t at = 0; at < length || under_way;) {
 		if (at < length && under_way < DEPTH) {
 			nbd_completion_callback done = { .callback = count_down, .user_data = &under_way };
 
 			under_way++;
-			must_errno(nbd_aio_pread(nbd, buffers + at / REQUEST % DEPTH * REQUEST, REQUEST, at, done, 0) >= 0,
-				   "nbd_aio_pread");
+			must_errno(nbd_aio_pread(nbd, buffers + at % room, REQUEST, at, done, 0) >= 0, "nbd_aio_pread");
 			at += REQUEST;
 		} else {
 			must_errno(nbd_poll(nbd, -1) >= 0, "nbd_poll");
 		}
 	}
 	begun = (double)length * 1e6 / (now_us() - begun);
-	free(buffers);
+	munmap(buffers, room);
 	hang_up(nbd);
 	return begun;
 }
