@@ -358,7 +358,7 @@ const char *task_objection(const struct mr_task *task, const struct survey *surv
 
 	if (reason)
 		return reason;
-	if (!task_is_own(task) && (strcmp(survey->name, moved_to_memfd) == 0 || strcmp(survey->name, moved_to_huge) == 0))
+	if (!task_is_own(task) && strcmp(survey->name, survey->region.shared ? moved_to_memfd : moved_to_huge) == 0)
 		return NULL;
 	if (survey->region.shared)
 		return task_is_own(task) ? NULL : "it is shared: other processes that map it would not follow";

@@ -195,6 +195,31 @@ static void regions_tell_what_is_mapped(void **state)
 	end(&child, task);
 }
 
+/* Private ones are where a move to huge pages has put memory, and can be moved again. Others may map shared ones. */
+static void huge_pages_are_redirectable_if_they_are_private(void **state)
+{
+	int flags = MAP_ANONYMOUS | MAP_HUGETLB, access = PROT_READ | PROT_WRITE;
+	struct mr_task *task;
+	struct child child;
+	char *shared, *own;
+
+	(void)state;
+	if (kind_missing(kind_find("buffer-huge"))) {
+		print_message("skipped: %s\n", kind_missing(kind_find("buffer-huge")));
+		skip();
+	}
+	shared = mmap(NULL, HUGE_PAGE, access, flags | MAP_SHARED, -1, 0);
+	own = mmap(NULL, HUGE_PAGE, access, flags | MAP_PRIVATE, -1, 0);
+	assert_true(shared != MAP_FAILED && own != MAP_FAILED);
+	shared[0] = own[0] = 'x';
+	task = start(&child, NULL);
+	assert_false(find(task, shared).found.redirectable);
+	assert_true(find(task, own).found.redirectable);
+	end(&child, task);
+	munmap(shared, HUGE_PAGE);
+	munmap(own, HUGE_PAGE);
+}
+
 static void regions_of_the_calling_process(void **state)
 {
 	char *place = mmap(NULL, page_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -298,6 +323,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(a_task_is_the_process_of_any_of_its_threads),
 	TEST(the_task_of_the_calling_process_is_as_good_as_none),
 	TEST(regions_tell_what_is_mapped),
+	TEST(huge_pages_are_redirectable_if_they_are_private),
 	TEST(regions_of_the_calling_process),
 	TEST(regions_stop_when_they_are_told_to),
 	TEST(memory_of_a_task_is_read_and_written),
