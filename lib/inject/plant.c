@@ -513,14 +513,25 @@ static int begin(struct planting *planting)
 	return error ? error : clear(plant->task, planting->place, ARCH_CODE);
 }
 
+static int take_lock(struct plant *plant, const struct mr_task *task)
+{
+	char path[TASK_PATH];
+
+	task_path(task, "mem", path);
+	plant->lock = sys_open(path, O_RDONLY);
+	if (plant->lock < 0)
+		return fail_system(plant->lock, "%s cannot be opened", path);
+	return sys_lock(plant->lock) ? fail(-EBUSY, "another caller is at work in process %d", (int)task->pid) : 0;
+}
+
 int plant_begin(struct plant *plant, const struct mr_task *task)
 {
 	struct planting planting = { .plant = plant, .area = AREA_FIRST };
 	int error = check_target(task);
 
-	*plant = (struct plant){ .commands = -1, .results = -1 };
-	if (!error && sys_lock(task->mem))
-		return fail(-EBUSY, "another caller is at work in process %d", (int)task->pid);
+	*plant = (struct plant){ .commands = -1, .results = -1, .lock = -1 };
+	if (!error)
+		error = take_lock(plant, task);
 	plant->task = task;
 	if (!error)
 		error = task_each_region(task, note_vdso, &planting);
@@ -551,25 +562,32 @@ int plant_guard(const struct plant *plant)
 	return guard < 0 ? fail_system(guard, "the guard of the agent in process %d cannot be held", (int)plant->task->pid) : 0;
 }
 
+static void close_if_open(int *fd)
+{
+	if (*fd >= 0)
+		sys_close(*fd);
+	*fd = -1;
+}
+
 void plant_forget(struct plant *plant)
 {
-	if (plant->commands >= 0)
-		sys_close(plant->commands);
-	if (plant->results >= 0)
-		sys_close(plant->results);
-	plant->commands = plant->results = -1;
+	close_if_open(&plant->commands);
+	close_if_open(&plant->results);
+	close_if_open(&plant->lock);
 }
 
 void plant_end(struct plant *plant)
 {
 	uint64_t begin = sys_now();
 
-	plant_forget(plant);
+	close_if_open(&plant->commands);
+	close_if_open(&plant->results);
 	while (plant->tid && task_is_there(plant->task) && is_there(plant) && sys_now() - begin < PATIENCE)
 		sys_sleep(NAP);
 	if (plant->tid && task_is_there(plant->task) && !is_there(plant))
 		clear(plant->task, plant->place, 2 * ARCH_CODE);
-	if (plant->task)
-		sys_unlock(plant->task->mem);
-	*plant = (struct plant){ .commands = -1, .results = -1 };
+	if (plant->lock >= 0)
+		sys_unlock(plant->lock); /* children may have it open */
+	plant_forget(plant);
+	*plant = (struct plant){ .commands = -1, .results = -1, .lock = -1 };
 }

@@ -16,6 +16,7 @@ struct plant {
 	uint64_t place; /* of the code by which the agent leaves */
 	pid_t tid;	/* of the agent */
 	int commands, results;
+	int lock; /* an open file of its own: those who share a task keep each other out, too */
 };
 
 /*
@@ -40,7 +41,7 @@ int64_t plant_call(const struct plant *plant, long number, const int64_t argumen
  */
 int plant_guard(const struct plant *plant);
 
-/* Close the pipes, in a child of fork; those of the parent stay. */
+/* Close what it has open, in a child of fork; what the parent has stays, the lock included. */
 void plant_forget(struct plant *plant);
 
 /* Take it out, and wait until it is gone. */
