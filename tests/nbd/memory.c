@@ -279,6 +279,41 @@ static void exports_have_names(void **state)
 	server_remove(&server);
 }
 
+/* A file of a user's key, as psktool(1) makes it. */
+static void write_key(const struct server *server, const char *name, const char *key)
+{
+	char path[160];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/%s", server->folder, name);
+	file = fopen(path, "we");
+	assert_non_null(file);
+	fprintf(file, "user:%s\n", key);
+	fclose(file);
+}
+
+static void tls_lets_in_who_has_the_key(void **state)
+{
+	struct server server;
+	struct mr_memory *memory;
+	char uri[320];
+
+	(void)state;
+	server_init(&server);
+	write_key(&server, "key", "00112233445566778899aabbccddeeff");
+	write_key(&server, "other", "ffeeddccbbaa99887766554433221100");
+	server_command(&server, "nbdkit --tls=require --tls-psk=%s/key memory 16M", server.folder);
+	server_start(&server);
+	snprintf(uri, sizeof(uri), "nbds+unix://user@/?socket=%s&tls-psk-file=%s/key", server.socket, server.folder);
+	goes_and_comes_back(uri, 6 * MIB);
+	snprintf(uri, sizeof(uri), "nbds+unix://user@/?socket=%s&tls-psk-file=%s/other", server.socket, server.folder);
+	assert_error(mr_memory_new_nbd(uri, 0, 0, &memory), EPROTO);
+	assert_non_null(strstr(mr_error(), "TLS"));
+	assert_error(mr_memory_new_nbd(server.uri, 0, 0, &memory), EOPNOTSUPP);
+	assert_non_null(strstr(mr_error(), "requires TLS"));
+	server_remove(&server);
+}
+
 static int stop_after_the_first(void *arg, uint64_t done, uint64_t total)
 {
 	unsigned *calls = arg;
@@ -391,6 +426,7 @@ int main(int argc, char **argv)
 		TEST(runs_of_zeroes_are_holes_again),
 		TEST(a_read_only_export_makes_read_only_memory),
 		TEST(exports_have_names),
+		TEST(tls_lets_in_who_has_the_key),
 		TEST(a_move_comes_and_goes_and_can_be_cancelled),
 		TEST(a_full_disk_is_told_by_sync_and_loses_nothing),
 		TEST(two_memories_do_not_disturb_each_other),
