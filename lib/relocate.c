@@ -127,6 +127,24 @@ static int compare(void *argument, pid_t pid)
 	return 1;
 }
 
+/* What takes requests for transfers that go on while all threads are stopped, to pages that are pinned and not counted. */
+static bool is_queue(const struct region *region)
+{
+	return strcmp(region->name, "/[aio] (deleted)") == 0 || strcmp(region->name, "anon_inode:[io_uring]") == 0;
+}
+
+static int find_queue(void *argument, const struct region *region)
+{
+	(void)argument;
+	return is_queue(region);
+}
+
+static int refuse_queue(const struct relocation *move)
+{
+	return fail(-EOPNOTSUPP, "process %d does asynchronous I/O (AIO or io_uring), which may go on using old pages",
+		    (int)move->task->pid);
+}
+
 /* Others whose threads would not be stopped. */
 static int check_process(struct relocation *move)
 {
@@ -141,6 +159,9 @@ static int check_process(struct relocation *move)
 			    "process %d has memory that is pinned for a device or io_uring, which would go on using old pages",
 			    (int)move->task->pid);
 	move->swapped = status.swapped;
+	error = task_each_region(move->task, find_queue, NULL);
+	if (error)
+		return error < 0 ? error : refuse_queue(move);
 	if (sys_each_number("/proc", compare, &sharers) == 1)
 		return fail(-EBUSY, "process %d shares its memory with process %d, a vfork perhaps", (int)sharers.pid,
 			    (int)sharers.other);
@@ -295,28 +316,39 @@ static int make_stage(struct relocation *move)
 
 /* -- whether it has changed -- */
 
-/* Whether the mapping is what it was when it was found: 1 it is. Its flags are not looked at again, which would take milliseconds. */
-static int is_same(void *argument, const struct region *region)
-{
-	const struct relocation *move = argument;
-	const struct region *found = &move->found.region;
+struct change {
+	const struct relocation *move;
+	bool same, queue;
+};
 
-	return region->start == found->start && region->end == found->end && region->protection == found->protection &&
-	       region->shared == found->shared && region->inode == found->inode && strcmp(region->name, move->found.name) == 0;
+/* Whether the mapping is what it was when it was found. Its flags are not looked at again, which would take milliseconds. */
+static int look_at(void *argument, const struct region *region)
+{
+	struct change *change = argument;
+	const struct region *found = &change->move->found.region;
+
+	change->queue |= is_queue(region);
+	change->same |= region->start == found->start && region->end == found->end && region->protection == found->protection &&
+			region->shared == found->shared && region->inode == found->inode &&
+			strcmp(region->name, change->move->found.name) == 0;
+	return 0;
 }
 
 static int check_unchanged(const struct relocation *move)
 {
+	struct change change = { .move = move };
 	struct task_status status;
-	int same = task_each_region(move->task, is_same, (void *)move), error = same < 0 ? same : 0;
+	int error = task_each_region(move->task, look_at, &change);
 
+	if (!error && change.queue)
+		error = refuse_queue(move);
 	if (!error)
 		error = task_status(move->task->pid, &status);
 	if (!error)
 		error = placement_check_sharers(move);
 	if (error)
 		return error;
-	if (!same || (status.swapped && !move->swapped) || status.pins)
+	if (!change.same || (status.swapped && !move->swapped) || status.pins)
 		return fail(-EAGAIN, "the mapping at %#" PRIx64 " was changed meanwhile; nothing has been done to it",
 			    move->address);
 	return 0;

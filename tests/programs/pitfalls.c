@@ -8,6 +8,7 @@
  */
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/aio_abi.h>
 #include <linux/futex.h>
 #include <linux/io_uring.h>
 #include <pthread.h>
@@ -99,6 +100,25 @@ static const char *pin(void)
 		return "skip: io_uring is not available";
 	return expect(!syscall(SYS_io_uring_register, ring, IORING_REGISTER_BUFFERS, &buffer, 1),
 		      "skip: io_uring takes no fixed buffers here");
+}
+
+/* Where transfers could be asked for: a ring alone. */
+static const char *make_ring(void)
+{
+	struct io_uring_params params = { 0 };
+	int ring = (int)syscall(SYS_io_uring_setup, 1, &params);
+
+	if (ring < 0)
+		return "skip: io_uring is not available";
+	return expect(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, ring, IORING_OFF_SQ_RING) != MAP_FAILED,
+		      "wrong: the ring cannot be mapped");
+}
+
+static const char *make_queue(void)
+{
+	aio_context_t context = 0;
+
+	return expect(!syscall(SYS_io_setup, 1, &context), "skip: AIO is not available");
 }
 
 /* -- threads that wait -- */
@@ -240,6 +260,8 @@ static const struct {
 	{ "fill-pipe", fill_pipe },
 	{ "read-pipe", read_pipe },
 	{ "pin", pin },
+	{ "make-ring", make_ring },
+	{ "make-queue", make_queue },
 	{ "wait-futex", wait_futex },
 	{ "wake", wake_futex },
 	{ "wait-join", wait_join },

@@ -82,6 +82,21 @@ def pinned(victim):
         victim.is_refused('pinned', to)
 
 
+def queued(victim, word):
+    """Transfers that may be under way go to the pages that there were when they began."""
+    victim.do(word)
+    for to in 'thp', 'memfd':
+        victim.is_refused('asynchronous', to)
+
+
+def ring(victim):
+    queued(victim, 'make-ring')
+
+
+def aio(victim):
+    queued(victim, 'make-queue')
+
+
 def waiting(victim, begin, end):
     """A thread begins to wait before each move, and is woken after it."""
     for to in 'thp', 'memfd', 'anon':
@@ -221,8 +236,8 @@ def small(victim):
         victim.is_refused('32 bit', to)
 
 
-CASES = {case.__name__: case for case in (spliced, pinned, futex, join, resized, limited, shared, inherited, stopped, frozen,
-                                          foreign, small)}
+CASES = {case.__name__: case for case in (spliced, pinned, ring, aio, futex, join, resized, limited, shared, inherited, stopped,
+                                          frozen, foreign, small)}
 
 
 def body(test):
