@@ -48,11 +48,15 @@ AGENT static long call_7(const int64_t *a)
 	return arch_call(a[0], a[1], a[2], a[3], a[4], a[5], a[6]);
 }
 
+/*
+ * The call pins the pages of the other side, which is where the bytes go: a fork(2) meanwhile would not share pages of the process's that are
+ * pinned, but copy them there and then, while other threads write.
+ */
 AGENT static long copy_run(int pid, const struct agent_run *run)
 {
 	struct iovec from = { (void *)run->from, run->length }, to = { (void *)run->to, run->length };
 
-	return call(SYS_process_vm_readv, pid, (long)&to, 1, (long)&from, 1, 0);
+	return call(SYS_process_vm_writev, pid, (long)&from, 1, (long)&to, 1, 0);
 }
 
 AGENT static long copy_runs(const struct agent *agent, int64_t count)

@@ -15,7 +15,7 @@
  * Whatever must not stay as it is when the caller dies has an account: system calls that the agent makes when it ends. Steps that change
  * mappings are made together with the change of accounts by one command, which nothing can interrupt.
  *
- * It must not fault: a signal that it forces ends the target. So it touches nothing but its area, and copies by process_vm_readv.
+ * It must not fault: a signal that it forces ends the target. So it touches nothing but its area, and copies by process_vm_writev.
  */
 #ifndef INJECT_AGENT_H
 #define INJECT_AGENT_H

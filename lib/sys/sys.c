@@ -544,11 +544,26 @@ void sys_run_last(pid_t tid)
 
 /*
  * The remote side of such a copy is pinned, which the kernel refuses for mappings of bare page numbers, as those of the driver's are; its local
- * side is accessed as by any system call. Both are this process: so they change places before an error is believed.
+ * side is accessed as by any system call. Both are this process: so the side that clients may be using is the local one, for a fork(2) copies
+ * pinned pages there and then, while other threads write; and they change places before an error is believed.
  */
 ssize_t sys_copy_from(void *to, uintptr_t from, size_t length)
 {
-	struct iovec local = { to, length };
+	struct iovec local = { (void *)from, length };
+	struct iovec remote = { to, length };
+	ssize_t got;
+
+	if (injected())
+		return -ENOMEM;
+	got = process_vm_writev(getpid(), &local, 1, &remote, 1, 0);
+	if (got < 0 && errno == EFAULT)
+		got = process_vm_readv(getpid(), &remote, 1, &local, 1, 0);
+	return got < 0 ? -errno : got;
+}
+
+ssize_t sys_copy_to(uintptr_t to, const void *from, size_t length)
+{
+	struct iovec local = { (void *)to, length };
 	struct iovec remote = { (void *)from, length };
 	ssize_t got;
 
@@ -557,20 +572,6 @@ ssize_t sys_copy_from(void *to, uintptr_t from, size_t length)
 	got = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
 	if (got < 0 && errno == EFAULT)
 		got = process_vm_writev(getpid(), &remote, 1, &local, 1, 0);
-	return got < 0 ? -errno : got;
-}
-
-ssize_t sys_copy_to(uintptr_t to, const void *from, size_t length)
-{
-	struct iovec local = { (void *)from, length };
-	struct iovec remote = { (void *)to, length };
-	ssize_t got;
-
-	if (injected())
-		return -ENOMEM;
-	got = process_vm_writev(getpid(), &local, 1, &remote, 1, 0);
-	if (got < 0 && errno == EFAULT)
-		got = process_vm_readv(getpid(), &remote, 1, &local, 1, 0);
 	return got < 0 ? -errno : got;
 }
 
