@@ -728,12 +728,12 @@ static void *sync_it(void *memory)
 	return mr_memory_sync(memory) ? memory : NULL;
 }
 
-/* Pages here and there go back several at a time; and whoever touches another page meanwhile does not wait for that. */
-static void a_sync_has_many_writes_under_way_and_holds_no_read_up(void **state)
+/* Pages here and there go back several at a time, for two who sync at once, too; and whoever touches another page meanwhile does not wait for that. */
+static void syncs_have_many_writes_under_way_and_hold_no_read_up(void **state)
 {
 	uint64_t page = page_size(), length = UINT64_C(64) << 20, apart = UINT64_C(1) << 20;
 	struct mr_memory *memory;
-	struct thread syncer;
+	struct thread syncers[2];
 	struct store store;
 	struct mr_map *map;
 	char *address;
@@ -743,13 +743,15 @@ static void a_sync_has_many_writes_under_way_and_holds_no_read_up(void **state)
 	for (uint64_t offset = 0; offset < length; offset += apart)
 		memset(address + offset, 'w', page);
 	store.full = 1;
-	assert_true(thread_start(&syncer, sync_it, memory));
+	for (unsigned i = 0; i < 2; i++)
+		assert_true(thread_start(&syncers[i], sync_it, memory));
 	assert_true(wait_until(many_are_written, &store));
 	for (uint64_t offset = 8 * page; offset < length; offset += apart)
 		assert_int_equal(*(uint64_t *)(address + offset), pattern_word(SEED, offset));
 	store.full = 0;
 	wait_wake((uint32_t *)&store.full);
-	assert_null(thread_join(&syncer));
+	for (unsigned i = 0; i < 2; i++)
+		assert_null(thread_join(&syncers[i]));
 	for (uint64_t offset = 0; offset < length; offset += apart)
 		assert_int_equal(store.bytes[offset + page - 1], 'w');
 	end(&store, memory, map);
@@ -793,7 +795,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(snapshots_and_moves_of_more_than_the_cache),
 	TEST(what_is_prepared_stays),
 	TEST(accesses_in_order_have_more_read_at_once),
-	TEST(a_sync_has_many_writes_under_way_and_holds_no_read_up),
+	TEST(syncs_have_many_writes_under_way_and_hold_no_read_up),
 	TEST(other_memory_has_nothing_to_sync),
 };
 
