@@ -543,6 +543,15 @@ void sys_run_last(pid_t tid)
 }
 
 /*
+ * Copies by process_vm_readv(2) and process_vm_writev(2) within this process. They are called without libc's functions, which sanitizers take over:
+ * copying what clients write meanwhile is no race, for who copies sees to it that what was written is copied again.
+ */
+static ssize_t copy_within(long call, const struct iovec *local, const struct iovec *remote)
+{
+	return syscall(call, getpid(), local, 1UL, remote, 1UL, 0UL);
+}
+
+/*
  * The remote side of such a copy is pinned, which the kernel refuses for mappings of bare page numbers, as those of the driver's are; its local
  * side is accessed as by any system call. Both are this process: so the side that clients may be using is the local one, for a fork(2) copies
  * pinned pages there and then, while other threads write; and they change places before an error is believed.
@@ -555,9 +564,9 @@ ssize_t sys_copy_from(void *to, uintptr_t from, size_t length)
 
 	if (injected())
 		return -ENOMEM;
-	got = process_vm_writev(getpid(), &local, 1, &remote, 1, 0);
+	got = copy_within(SYS_process_vm_writev, &local, &remote);
 	if (got < 0 && errno == EFAULT)
-		got = process_vm_readv(getpid(), &remote, 1, &local, 1, 0);
+		got = copy_within(SYS_process_vm_readv, &remote, &local);
 	return got < 0 ? -errno : got;
 }
 
@@ -569,9 +578,9 @@ ssize_t sys_copy_to(uintptr_t to, const void *from, size_t length)
 
 	if (injected())
 		return -ENOMEM;
-	got = process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+	got = copy_within(SYS_process_vm_readv, &local, &remote);
 	if (got < 0 && errno == EFAULT)
-		got = process_vm_writev(getpid(), &remote, 1, &local, 1, 0);
+		got = copy_within(SYS_process_vm_writev, &remote, &local);
 	return got < 0 ? -errno : got;
 }
 
