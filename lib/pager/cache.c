@@ -315,31 +315,47 @@ static void clean_part(struct pager *pager, struct sweep *sweep, uint64_t page, 
 
 /* -- sweeps: parts are handed out to whoever has time -- */
 
-/* The next block of the sweep that has dirty pages, or had just now, and what is left of one request from there on. With the lock held. */
-static bool take_part(struct pager *pager, struct sweep *sweep, uint64_t *ret_page, uint64_t *ret_end)
+static bool is_being_cleaned(const struct pager *pager, uint64_t page, uint64_t end)
 {
-	uint64_t most = pager->request / pager->page, pages = pager->block_pages;
+	uint32_t last = (uint32_t)((end - 1) / pager->block_pages);
+
+	for (uint32_t block = (uint32_t)(page / pager->block_pages); block <= last; block++)
+		if (at(pager, block)->cleaning)
+			return true;
+	return false;
+}
+
+/*
+ * The next block of the sweep that has dirty pages, or had just now, and what is left of one request from there on. Who helps leaves what is being
+ * written back for another sweep to the one who has to wait for that. With the lock held.
+ */
+static bool take_part(struct pager *pager, struct sweep *sweep, bool helps, uint64_t *ret_page, uint64_t *ret_end)
+{
+	uint64_t most = pager->request / pager->page, pages = pager->block_pages, end;
 
 	while (sweep->page < sweep->end && !at(pager, (uint32_t)(sweep->page / pages))->dirty_pages &&
 	       !at(pager, (uint32_t)(sweep->page / pages))->cleaning)
 		sweep->page = (sweep->page / pages + 1) * pages;
 	if (sweep->page >= sweep->end || is_given_up(sweep))
 		return false;
+	end = (sweep->page / most + 1) * most;
+	end = end < sweep->end ? end : sweep->end;
+	if (helps && is_being_cleaned(pager, sweep->page, end))
+		return false;
 	*ret_page = sweep->page;
-	*ret_end = (sweep->page / most + 1) * most;
-	*ret_end = *ret_end < sweep->end ? *ret_end : sweep->end;
-	sweep->page = *ret_end;
+	*ret_end = sweep->page = end;
 	return true;
 }
 
-/* With the lock held, which is given back meanwhile. */
-static bool clean_next_part(struct pager *pager, struct sweep *sweep, void *staging)
+/* Whoever takes a part calls the next one. With the lock held, which is given back meanwhile. */
+static bool clean_next_part(struct pager *pager, struct sweep *sweep, bool helps, void *staging)
 {
 	uint64_t page, end;
 
-	if (!take_part(pager, sweep, &page, &end))
+	if (!take_part(pager, sweep, helps, &page, &end))
 		return false;
 	sweep->busy++;
+	pthread_cond_signal(&pager->wanted);
 	pthread_mutex_unlock(&pager->lock);
 	clean_part(pager, sweep, page, end, staging);
 	pthread_mutex_lock(&pager->lock);
@@ -353,7 +369,7 @@ bool cache_help(struct pager *pager, void *staging)
 	struct sweep *sweep = pager->helpers < HELPERS ? pager->sweeps : NULL;
 
 	pager->helpers++;
-	while (sweep && !clean_next_part(pager, sweep, staging))
+	while (sweep && !clean_next_part(pager, sweep, true, staging))
 		sweep = sweep->next;
 	pager->helpers--;
 	return sweep;
@@ -373,12 +389,13 @@ static void end_sweep(struct pager *pager, struct sweep *sweep)
 int cache_clean(struct pager *pager, uint64_t first, uint64_t end, void *staging)
 {
 	struct sweep sweep = { .page = first, .end = end };
+	struct sweep **link = &pager->sweeps;
 
 	pthread_mutex_lock(&pager->lock);
-	sweep.next = pager->sweeps;
-	pager->sweeps = &sweep;
-	pthread_cond_broadcast(&pager->wanted);
-	while (clean_next_part(pager, &sweep, staging))
+	while (*link)
+		link = &(*link)->next;
+	*link = &sweep;
+	while (clean_next_part(pager, &sweep, false, staging))
 		;
 	end_sweep(pager, &sweep);
 	pthread_mutex_unlock(&pager->lock);

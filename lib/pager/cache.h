@@ -99,14 +99,14 @@ struct pager {
 	struct list lists[LISTS];
 	struct stream streams[STREAMS];
 	uint64_t clock;
-	uint32_t used;	   /* blocks LOADING or PRESENT */
-	uint32_t needy;	   /* threads that wait for room */
-	uint64_t attempts; /* to write back */
-	int write_error;   /* that no sync has told of */
-	int stuck;	   /* what the last write back failed with; 0: it did not */
-	uint64_t progress; /* calls that have returned */
-	uint32_t pins;	   /* blocks that are pinned, as often as they are */
-	struct sweep *sweeps;
+	uint32_t used;	      /* blocks LOADING or PRESENT */
+	uint32_t needy;	      /* threads that wait for room */
+	uint64_t attempts;    /* to write back */
+	int write_error;      /* that no sync has told of */
+	int stuck;	      /* what the last write back failed with; 0: it did not */
+	uint64_t progress;    /* calls that have returned */
+	uint32_t pins;	      /* blocks that are pinned, as often as they are */
+	struct sweep *sweeps; /* the oldest one first */
 	unsigned helpers;
 	bool stopping, closing, closed;
 	bool failing; /* while it closes */
