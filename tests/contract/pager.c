@@ -29,7 +29,7 @@ struct store {
 	_Atomic uint32_t full;	   /* writes do while this is */
 	atomic_uint_least64_t bad; /* reads of the block with this offset fail, if it is not 0 */
 	atomic_uint inside, most_inside, writing, reads, writes, flushes, released;
-	bool used_after;
+	atomic_bool used_after;
 };
 
 static int read_store(void *argument, uint64_t offset, void *buffer, uint64_t length)

@@ -38,12 +38,11 @@ struct mode {
 static struct {
 	char *bytes;
 	atomic_uint_least64_t reads, writes, failed;
-	atomic_bool released;
-	bool calm;
+	atomic_bool released, calm;
 } store;
 
 /* What a page was last written to be, by the worker that has it alone. */
-static uint64_t versions[MOST_PAGES];
+static atomic_uint_least64_t versions[MOST_PAGES];
 
 static struct {
 	const struct mode *mode;
