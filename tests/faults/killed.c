@@ -31,7 +31,7 @@ struct order {
 	long step; /* 0: it lives */
 };
 
-static void die(const char *what, const struct order *order)
+static _Noreturn void die(const char *what, const struct order *order)
 {
 	fprintf(stderr, "%s: %s, step %ld\n", order->deed->name, what, order->step);
 	subject_abandon(order->subject);
