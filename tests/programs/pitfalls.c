@@ -250,6 +250,17 @@ static const char *compare_counts(void)
 	return expect(write(pipes[1], "", 1) == 1, "wrong: the child has ended");
 }
 
+/* Wait, as vfork(2) does, for a child that reads a byte of the standard input. */
+static const char *wait_for_child(void)
+{
+	static char byte;
+	pid_t child = vfork();
+
+	if (!child)
+		_exit(read(STDIN_FILENO, &byte, 1) != 1);
+	return expect(child > 0 && byte == '\n', "wrong: no child has read a byte");
+}
+
 /* -- */
 
 static const struct {
@@ -270,6 +281,7 @@ static const struct {
 	{ "share", share },
 	{ "start-child", start_child },
 	{ "compare-counts", compare_counts },
+	{ "vfork", wait_for_child },
 };
 
 static const char *obey(const char *word)

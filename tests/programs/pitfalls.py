@@ -66,6 +66,11 @@ class Victim:
             return re.search(rf'^{field}:\s+(\S+)', file.read(), re.M).group(1)
 
 
+def children(pid):
+    with open(f'/proc/{pid}/task/{pid}/children', encoding='ascii') as file:
+        return file.read().split()
+
+
 FUTEX = 202  # the system call, on x86-64
 
 
@@ -166,6 +171,19 @@ def stopped(victim):
     victim.move('thp')
 
 
+def vforking(victim):
+    victim.tell('vfork')
+    victim.test.wait(lambda: children(victim.pid), 'the victim has a child')
+    before = regions(victim.pid)
+    for to in 'thp', 'memfd':
+        done = victim.test.memredirect('move', victim.pid, victim.range, '--to', to, status=1)
+        check('vfork' in done.stderr, f'refused, but with: {done.stderr}')
+    victim.tell('')
+    check(victim.hear() == 'ok' and regions(victim.pid) == before, 'the victim is not as it was')
+    victim.move('thp')
+    victim.do('check')
+
+
 def cgroup(test):
     """A new cgroup that can be frozen."""
     with open('/proc/mounts', encoding='utf-8') as file:
@@ -237,7 +255,7 @@ def small(victim):
 
 
 CASES = {case.__name__: case for case in (spliced, pinned, ring, aio, futex, join, resized, limited, shared, inherited, stopped,
-                                          frozen, foreign, small)}
+                                          vforking, frozen, foreign, small)}
 
 
 def body(test):
