@@ -9,17 +9,20 @@
 #include "public.h"
 
 static _Thread_local const char *call = "memredirect";
-static _Thread_local char sentence[512];
+static _Thread_local struct sentence last;
 
 const char *mr_error(void)
 {
-	return sentence;
+	return last.text;
 }
 
 void mr_error_set(const char *function, const char *said)
 {
+	const char *before = call; /* whoever called, if this is a callback */
+
 	error_call(function ? function : "memredirect");
 	error_note("%s", said ? said : "there is nothing to say");
+	error_call(before);
 }
 
 void error_call(const char *function)
@@ -29,12 +32,12 @@ void error_call(const char *function)
 
 static size_t compose(const char *format, va_list arguments)
 {
-	int begun = snprintf(sentence, sizeof(sentence), "%s: ", call);
+	int begun = snprintf(last.text, sizeof(last.text), "%s: ", call);
 	size_t used = begun > 0 ? (size_t)begun : 0;
-	int rest = vsnprintf(sentence + used, sizeof(sentence) - used, format, arguments);
+	int rest = vsnprintf(last.text + used, sizeof(last.text) - used, format, arguments);
 
 	used += rest > 0 ? (size_t)rest : 0;
-	return used < sizeof(sentence) ? used : sizeof(sentence) - 1;
+	return used < sizeof(last.text) ? used : sizeof(last.text) - 1;
 }
 
 void error_note(const char *format, ...)
@@ -54,5 +57,25 @@ void error_note_system(int error, const char *format, ...)
 	va_start(arguments, format);
 	used = compose(format, arguments);
 	va_end(arguments);
-	snprintf(sentence + used, sizeof(sentence) - used, ": %s", strerror(-error));
+	snprintf(last.text + used, sizeof(last.text) - used, ": %s", strerror(-error));
+}
+
+void error_listen(struct sentence *ret_before)
+{
+	*ret_before = last;
+	last.text[0] = '\0';
+}
+
+void error_heard(const struct sentence *before, struct sentence *ret_said)
+{
+	*ret_said = last;
+	last = *before;
+}
+
+void error_add(const struct sentence *said)
+{
+	size_t used = strlen(last.text), room = sizeof(last.text) - used;
+
+	if (*said->text && room > sizeof(" ()"))
+		snprintf(last.text + used, room, " (%.*s)", (int)(room - sizeof(" ()")), said->text);
 }

@@ -18,4 +18,16 @@ void error_call(const char *function);
 void error_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void error_note_system(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* A sentence, or "". */
+struct sentence {
+	char text[512];
+};
+
+/* Around callbacks, which may say why they fail (mr_error_set): this thread's sentence is put aside; it is there again behind what they said. */
+void error_listen(struct sentence *ret_before);
+void error_heard(const struct sentence *before, struct sentence *ret_said);
+
+/* Put that in brackets behind this thread's sentence. */
+void error_add(const struct sentence *said);
+
 #endif

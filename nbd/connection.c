@@ -394,10 +394,12 @@ static int submit(struct connection *connection, const struct request *request, 
 	return result;
 }
 
+static const char lost[] = "the connection was lost, or the server does not answer";
+
 static int outcome(const struct waiter *waiter, struct words *ret_words)
 {
 	if (!atomic_load(&waiter->answered) || waiter->error == ENOTCONN) {
-		snprintf(ret_words->text, sizeof(ret_words->text), "the connection was lost, or the server does not answer");
+		snprintf(ret_words->text, sizeof(ret_words->text), "%s", lost);
 		return CONNECTION_LOST;
 	}
 	if (!waiter->error)
@@ -419,6 +421,7 @@ int connection_run(struct connection *connection, const struct request *request,
 	waiter->request = request;
 	pthread_cond_init(&waiter->wake, NULL);
 	if (!enter(connection, waiter)) {
+		snprintf(ret_words->text, sizeof(ret_words->text), "%s", lost);
 		waiter_free(waiter);
 		return CONNECTION_LOST;
 	}

@@ -64,8 +64,9 @@ struct export
 	bool connecting;
 	_Atomic uint64_t away; /* since when nothing has been answered; 0: it has */
 	struct keeper keeper;
-	int refusal; /* what the last attempt to connect came to, if it failed */
-	struct words words;
+	int refusal;		  /* what the last attempt to connect came to, if it failed */
+	struct words words;	  /* of the last failure, */
+	int failure;		  /* which is this */
 	atomic_bool unsettled;	  /* what others wrote may not be flushed, or we have written what cannot be */
 	pthread_mutex_t flushing; /* one flush at a time; taken before `lock` */
 };
@@ -78,17 +79,18 @@ static void pause_for(uint64_t nanoseconds)
 		;
 }
 
-static void note_words(struct export *export, const struct words *words)
+static void note_words(struct export *export, int result, const struct words *words)
 {
 	pthread_mutex_lock(&export->lock);
 	export->words = *words;
+	export->failure = result == CONNECTION_LOST ? -ETIMEDOUT : result;
 	pthread_mutex_unlock(&export->lock);
 }
 
-void export_words(struct export *export, struct words *ret_words)
+void export_words(struct export *export, int result, struct words *ret_words)
 {
 	pthread_mutex_lock(&export->lock);
-	*ret_words = export->words;
+	*ret_words = result == export->failure ? export->words : (struct words){ "" };
 	pthread_mutex_unlock(&export->lock);
 }
 
@@ -247,7 +249,7 @@ static int renew(struct export *export)
 	if (result) {
 		went_away(export);
 		export->words = words;
-		export->refusal = result;
+		export->failure = export->refusal = result;
 	} else {
 		export->session = session;
 	}
@@ -357,14 +359,12 @@ static int run_once(struct export *export, struct session *session, const struct
 	/* A server that is about to end says so, and may be followed by another. */
 	if (result == -ESHUTDOWN)
 		result = CONNECTION_LOST;
-	if (result == CONNECTION_LOST) {
-		session_break(export, session);
-		return result;
-	}
-	if (atomic_load(&export->away))
-		atomic_store(&export->away, 0);
 	if (result)
-		note_words(export, &words);
+		note_words(export, result, &words);
+	if (result == CONNECTION_LOST)
+		session_break(export, session);
+	else if (atomic_load(&export->away))
+		atomic_store(&export->away, 0);
 	return result;
 }
 

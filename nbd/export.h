@@ -43,7 +43,7 @@ int export_flush(struct export *export);
  */
 bool export_is_settled(struct export *export);
 
-/* Why the last request failed, in words. */
-void export_words(struct export *export, struct words *ret_words);
+/* Why a request failed just now with @result, in words; "" if they are not known. */
+void export_words(struct export *export, int result, struct words *ret_words);
 
 #endif

@@ -10,6 +10,7 @@
 #include "pages.h"
 
 #include <errno.h>
+#include <memredirect.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -215,6 +216,19 @@ static int write_range(struct pages *pages, uint64_t offset, const unsigned char
 	return result;
 }
 
+/* For mr_memory_sync: what it says of this failure. */
+static int say(struct pages *pages, int result)
+{
+	struct words words;
+
+	if (!result)
+		return 0;
+	export_words(pages->export, result, &words);
+	if (*words.text)
+		mr_error_set("memredirect-nbd", words.text);
+	return result;
+}
+
 int pages_write(void *arg, uint64_t offset, const void *buffer, uint64_t length)
 {
 	struct pages *pages = arg;
@@ -223,12 +237,12 @@ int pages_write(void *arg, uint64_t offset, const void *buffer, uint64_t length)
 	holes_write_begin(&pages->holes, offset, length);
 	result = write_range(pages, offset, buffer, length);
 	holes_write_end(&pages->holes);
-	return result;
+	return say(pages, result);
 }
 
 int pages_flush(void *arg)
 {
 	struct pages *pages = arg;
 
-	return export_flush(pages->export);
+	return say(pages, export_flush(pages->export));
 }

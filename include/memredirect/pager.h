@@ -58,7 +58,8 @@ struct mr_memory;
  * @arg: handed to each of them
  *
  * The callbacks run in threads of the library's, several at a time, also within mr_memory_sync and mr_memory_unref in the caller's thread.
- * They may block and allocate, but must not touch a map of the memory, or call the library for it.
+ * They may block and allocate, but must not touch a map of the memory, or call the library for it. Of `write` and `flush`, mr_memory_sync tells
+ * what they say of a failure by mr_error_set.
  */
 struct mr_pager {
 	size_t size;

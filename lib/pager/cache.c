@@ -242,30 +242,38 @@ static void take_run(struct pager *pager, uint64_t page, uint64_t end, struct ru
 	windows_leave_shared();
 }
 
-static int write_run(struct pager *pager, const struct run *run, void *staging, int tries)
+static int write_run(struct pager *pager, const struct run *run, void *staging, int tries, struct sentence *ret_said)
 {
 	uint64_t offset = run->page * pager->page, length = run->count * pager->page, wait = FIRST_WAIT;
+	struct sentence before;
 	int error;
 
+	ret_said->text[0] = '\0';
 	length = length < pager->length - offset ? length : pager->length - offset;
 	if (sys_pread(pager->fd, staging, length, offset) != (ssize_t)length)
 		return -EIO;
+	error_listen(&before);
 	while ((error = pager->ops.write(pager->ops.arg, offset, staging, length)) && --tries) {
 		sys_sleep(wait);
 		wait *= WAIT_FACTOR;
 	}
+	error_heard(&before, ret_said);
 	return error;
 }
 
 static void clean_run(struct pager *pager, struct sweep *sweep, const struct run *run, void *staging)
 {
-	int error = write_run(pager, run, staging, atomic_load(&sweep->failures) ? 1 : TRIES);
+	struct sentence said;
+	int error = write_run(pager, run, staging, atomic_load(&sweep->failures) ? 1 : TRIES, &said);
 
 	pthread_mutex_lock(&pager->lock);
 	if (error) {
 		cache_soil(pager, run->page, run->count);
 		atomic_fetch_add(&sweep->failures, 1);
-		sweep->result = sweep->result ? sweep->result : error > 0 ? -EIO : error;
+		if (!sweep->result) {
+			sweep->result = error > 0 ? -EIO : error;
+			sweep->said = said;
+		}
 	}
 	each_block(pager, run, end_cleaning);
 	pager->progress++;
@@ -386,7 +394,7 @@ static void end_sweep(struct pager *pager, struct sweep *sweep)
 	*link = sweep->next;
 }
 
-int cache_clean(struct pager *pager, uint64_t first, uint64_t end, void *staging)
+int cache_clean(struct pager *pager, uint64_t first, uint64_t end, void *staging, struct sentence *ret_said)
 {
 	struct sweep sweep = { .page = first, .end = end };
 	struct sweep **link = &pager->sweeps;
@@ -399,6 +407,8 @@ int cache_clean(struct pager *pager, uint64_t first, uint64_t end, void *staging
 		;
 	end_sweep(pager, &sweep);
 	pthread_mutex_unlock(&pager->lock);
+	if (ret_said)
+		*ret_said = sweep.said;
 	return sweep.result;
 }
 
@@ -442,7 +452,7 @@ static void tidy_up(struct pager *pager, void *staging)
 
 	end = end < pages_of(pager) ? end : pages_of(pager);
 	pthread_mutex_unlock(&pager->lock);
-	error = cache_clean(pager, page, end, staging);
+	error = cache_clean(pager, page, end, staging, NULL);
 	pthread_mutex_lock(&pager->lock);
 	if (!error)
 		return;
@@ -454,7 +464,7 @@ static void tidy_up(struct pager *pager, void *staging)
 
 static int clean_and_flush(struct pager *pager, void *staging)
 {
-	int error = cache_clean(pager, 0, pages_of(pager), staging);
+	int error = cache_clean(pager, 0, pages_of(pager), staging, NULL);
 
 	return error || !pager->ops.flush ? error : pager->ops.flush(pager->ops.arg);
 }

@@ -23,6 +23,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "error.h"
 #include "pager/pager.h"
 #include "worker.h"
 
@@ -70,6 +71,7 @@ struct sweep {
 	uint64_t page, end; /* that nobody has taken yet */
 	unsigned busy;
 	int result;
+	struct sentence said; /* of that, by `write` */
 	atomic_uint failures;
 };
 
@@ -138,9 +140,9 @@ int cache_await_room(struct pager *pager);
 
 /*
  * Write back what is dirty of [first, end) pages, with the help of loaders that have nothing to do. Without the lock. @staging: pager->request
- * bytes. The first error, a negative errno.
+ * bytes. The first error, a negative errno, and what was said of it; @ret_said may be NULL.
  */
-int cache_clean(struct pager *pager, uint64_t first, uint64_t end, void *staging);
+int cache_clean(struct pager *pager, uint64_t first, uint64_t end, void *staging, struct sentence *ret_said);
 
 /* Take a part of what is being written back. False: there is none. With the lock held, which is given back meanwhile. */
 bool cache_help(struct pager *pager, void *staging);

@@ -539,10 +539,14 @@ static void soil_pinned(struct pager *pager, uint64_t first, uint64_t end)
 	pthread_mutex_unlock(&pager->lock);
 }
 
-static int flush(struct pager *pager)
+static int flush(struct pager *pager, struct sentence *ret_said)
 {
-	int error = pager->ops.flush ? pager->ops.flush(pager->ops.arg) : 0;
+	struct sentence before;
+	int error;
 
+	error_listen(&before);
+	error = pager->ops.flush ? pager->ops.flush(pager->ops.arg) : 0;
+	error_heard(&before, ret_said);
 	return error > 0 ? -EIO : error;
 }
 
@@ -561,6 +565,7 @@ int pager_sync(struct pager *pager, uint64_t offset, uint64_t length)
 {
 	uint64_t first = offset / pager->page, end = (offset + length + pager->page - 1) / pager->page;
 	int error, before;
+	struct sentence said;
 	uintptr_t staging;
 
 	if (!pager->ops.write)
@@ -569,14 +574,20 @@ int pager_sync(struct pager *pager, uint64_t offset, uint64_t length)
 	if (error)
 		return fail_system(error, "there is no room for a buffer of %" PRIu64 " bytes", pager->request);
 	soil_pinned(pager, first, end);
-	error = cache_clean(pager, first, end, (void *)staging);
+	error = cache_clean(pager, first, end, (void *)staging, &said);
 	sys_munmap(staging, pager->request);
 	before = take_write_error(pager);
-	if (error)
-		return fail_system(error, "some of %" PRIu64 " bytes at offset %" PRIu64 " cannot be written back", length,
-				   offset);
-	error = flush(pager);
-	if (error)
-		return fail_system(error, "the pager cannot flush");
+	if (error) {
+		error_note_system(error, "some of %" PRIu64 " bytes at offset %" PRIu64 " cannot be written back", length,
+				  offset);
+		error_add(&said);
+		return error;
+	}
+	error = flush(pager, &said);
+	if (error) {
+		error_note_system(error, "the pager cannot flush");
+		error_add(&said);
+		return error;
+	}
 	return before ? fail_system(before, "an earlier attempt to write back had failed; all has been written since") : 0;
 }

@@ -65,8 +65,10 @@ static int write_store(void *argument, uint64_t offset, const void *buffer, uint
 		if (!wait_word((uint32_t *)&store->full, 1))
 			break;
 	store->writing--;
-	if (store->write_error)
+	if (store->write_error) {
+		mr_error_set("the store", "its shelves are full");
 		return store->write_error;
+	}
 	memcpy(store->bytes + offset, buffer, length);
 	return 0;
 }
@@ -76,6 +78,8 @@ static int flush_store(void *argument)
 	struct store *store = argument;
 
 	store->flushes++;
+	if (store->flush_error)
+		mr_error_set("the store", "the clerk is away");
 	return store->flush_error;
 }
 
@@ -382,14 +386,19 @@ static void a_failing_write_keeps_its_bytes_and_is_told_of(void **state)
 	store.write_error = -ENOSPC;
 	assert_error(mr_memory_sync(memory), ENOSPC);
 	assert_error(mr_memory_sync(memory), ENOSPC);
+	assert_non_null(strstr(mr_error(), "mr_memory_sync: some of"));
+	assert_non_null(strstr(mr_error(), "(the store: its shelves are full)"));
 	assert_int_equal(address[0], 'x');
 	assert_int_equal(store.flushes, 0);
 	store.write_error = 0;
 	store.flush_error = -EIO;
 	assert_error(mr_memory_sync(memory), EIO);
+	assert_non_null(strstr(mr_error(), "(the store: the clerk is away)"));
 	assert_int_equal(store.bytes[0], 'x');
 	store.flush_error = 0;
+	address[0] = 'y';
 	assert_ok(mr_memory_sync(memory));
+	assert_non_null(strstr(mr_error(), "the clerk is away")); /* calls that succeed leave it alone */
 	end(&store, memory, map);
 }
 

@@ -355,6 +355,7 @@ static void nobody_waits_longer_than_the_bound(void **state)
 	begun = clock_now();
 	assert_true(mr_memory_sync(shown.memory) < 0);
 	assert_non_null(strstr(mr_error(), "mr_memory_sync"));
+	assert_non_null(strstr(mr_error(), "(memredirect-nbd: "));
 	assert_true(clock_now() - begun < GONE_BOUND + MACHINE);
 	/* What is dirty is still there, and goes when the server is back. */
 	shown_check(&shown, 0, 4 * KIB, 1);

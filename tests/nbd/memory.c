@@ -375,6 +375,7 @@ static void a_full_disk_is_told_by_sync_and_loses_nothing(void **state)
 	shown_open(&shown, server.uri, 0, 0);
 	shown_fill(&shown, 0, 10 * MIB, 1);
 	assert_error(mr_memory_sync(shown.memory), ENOSPC);
+	assert_non_null(strstr(mr_error(), "memredirect-nbd: the server answers"));
 	shown_check(&shown, 0, 10 * MIB, 1);
 	snprintf(ballast, sizeof(ballast), "%s/ballast", disk);
 	assert_int_equal(unlink(ballast), 0);
