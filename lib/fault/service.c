@@ -521,6 +521,23 @@ int64_t service_map(uintptr_t start, uint64_t length, bool protect, bool patient
 	return mapped;
 }
 
+uint64_t service_fill(uintptr_t start, const char *bytes, uint64_t length)
+{
+	uint64_t done = 0;
+
+	while (done < length) {
+		int64_t copied = sys_uffd_copy(service.uffd, start + done, bytes + done, length - done, true);
+
+		if (copied == -EAGAIN)
+			sched_yield();
+		else if (copied <= 0)
+			break;
+		else
+			done += (uint64_t)copied;
+	}
+	return done;
+}
+
 int service_poison(uintptr_t start, uint64_t length, bool patient)
 {
 	int error;

@@ -96,6 +96,9 @@ bool service_can_poison(void);
 /* Begin to page a mapping: accesses to what is not mapped, and writes to what is protected, wait. -EINVAL: it cannot be. */
 int service_page(uintptr_t start, uint64_t length);
 
+/* Put bytes into pages that the file has not, and map these write-protected. Return: how many bytes, all unless a page is there or cannot be had. */
+uint64_t service_fill(uintptr_t start, const char *bytes, uint64_t length);
+
 /*
  * Map pages that the file has, as sys_uffd_map; refuse one for good: 0, or -EEXIST it has been mapped. -EAGAIN: try again, or, if one is
  * patient, never. service_unprotect_soon may fail so, too.

@@ -116,13 +116,10 @@ void cache_soil(struct pager *pager, uint64_t page, uint64_t count)
 		pthread_cond_signal(&pager->untidy);
 }
 
-void cache_arrived(struct pager *pager, uint32_t block, bool dirty)
+void cache_arrived(struct pager *pager, uint32_t block)
 {
 	at(pager, block)->state = PRESENT;
 	cache_put(pager, block, CLEAN, false);
-	if (dirty)
-		cache_soil(pager, (uint64_t)block * pager->block_pages,
-			   (cache_length(pager, block, 1) + pager->page - 1) / pager->page);
 }
 
 /* No window has a page of it mapped for writing; what is mapped for reading, the kernel takes away. */

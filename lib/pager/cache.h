@@ -5,7 +5,7 @@
  *	state     the file has   is in the list   goes on to
  *	ABSENT    a hole         -                QUEUED, by a fault, a copy, or reading ahead; PRESENT, written as a whole
  *	QUEUED    a hole         urgent, ahead    LOADING, by a loader; ABSENT, read ahead of time and there is no room
- *	LOADING   a hole         -                PRESENT; FAILED
+ *	LOADING   a part         -                PRESENT; FAILED
  *	PRESENT   its bytes      clean, dirty     ABSENT, evicted: only if clean and held by nobody
  *	FAILED    a hole         -                ABSENT, after a while
  *
@@ -132,7 +132,7 @@ void cache_soil(struct pager *pager, uint64_t page, uint64_t count);
 bool cache_is_dirty(const struct pager *pager, uint64_t page);
 
 /* The bytes are there now, clean. */
-void cache_arrived(struct pager *pager, uint32_t block, bool dirty);
+void cache_arrived(struct pager *pager, uint32_t block);
 
 /* Make room for that many blocks more, by what is clean, and take it. False: there is not enough of it. Wait for it, for one block: 0, or why not. */
 bool cache_take_room(struct pager *pager, uint32_t count);
@@ -174,8 +174,11 @@ void *load_loader(void *argument);
 void windows_enter_shared(void);
 void windows_leave_shared(void);
 
-/* Blocks that were LOADING are in the file now: let those go on who wait for them. The same when there is nothing to be had. Without locks. */
-void windows_show(struct pager *pager, uint32_t first, uint32_t count, bool dirty);
+/*
+ * Put the bytes of blocks that are LOADING into the file, and let those go on who wait for them. 0; -ENOMEM: then the file has none of it. The
+ * second: there is nothing to be had. Without locks.
+ */
+int windows_load(struct pager *pager, uint32_t first, uint32_t count, const char *bytes);
 void windows_wake(struct pager *pager, uint32_t first, uint32_t count);
 
 /* Write-protect pages in all windows. With both locks held. */

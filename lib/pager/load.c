@@ -198,10 +198,6 @@ static int fetch(struct pager *pager, const struct request *request, void *stagi
 		sys_sleep(wait);
 		wait *= WAIT_FACTOR;
 	}
-	if (!error && sys_pwrite(pager->fd, staging, length, offset) != (ssize_t)length) {
-		sys_punch(pager->fd, offset, request->count * pager->block);
-		error = -ENOMEM;
-	}
 	return error > 0 ? -EIO : error;
 }
 
@@ -215,7 +211,7 @@ static void serve_request(struct pager *pager, struct request *request, void *st
 	if (!error)
 		error = fetch(pager, request, staging);
 	if (!error)
-		windows_show(pager, request->first, request->count, false);
+		error = windows_load(pager, request->first, request->count, staging);
 	pthread_mutex_lock(&pager->lock);
 	pager->progress++;
 	if (!error)

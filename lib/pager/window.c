@@ -19,6 +19,9 @@
 #include "regions.h"
 #include "sys/sys.h"
 
+/* What is put into a file in one go, with the lock held. */
+#define STEP (UINT64_C(128) << 10)
+
 /* Loads after a fault in a window during which it is taken to want what is loaded. */
 #define WARM 32
 
@@ -498,6 +501,10 @@ static bool serve_here(struct window *window, const struct service_fault *fault,
 
 	window->heat = WARM;
 	*ret_wake = true;
+	if (fault->protected && it->state == LOADING && !window->copy_on_write) {
+		*ret_wake = false; /* it is there already, and can be written to when all of its load is */
+		return true;
+	}
 	if (fault->protected)
 		return serve_write(window, address, patient);
 	if (it->state == PRESENT)
@@ -621,8 +628,82 @@ void windows_release(void)
 
 /* -- what has been loaded -- */
 
+/* Loaded bytes go into the file step by step, by way of a window that has them mapped at once, or past all. */
+struct step {
+	uint64_t length;
+	struct window *window; /* NULL: past all */
+	bool mapped;	       /* they are wanted in windows */
+};
+
+/* A window does without the file's own lock, for which all loaders would wait. With both locks held. */
+static void choose_window(struct pager *pager, uint64_t offset, struct step *step)
+{
+	struct window *window = pager->windows;
+	uintptr_t start;
+
+	if (!step->mapped || step->length % pager->page || !service_maps_protected())
+		return;
+	while (window && (!window->heat || window->copy_on_write || clip(window, offset, step->length, &start) < step->length))
+		window = window->sibling;
+	step->window = window;
+}
+
+/* The next step of [offset, end). What tells that somebody has come so far is not mapped. With both locks held. */
+static struct step next_step(struct pager *pager, uint64_t offset, uint64_t end)
+{
+	struct step step = { .length = STEP < end - offset ? STEP : end - offset,
+			     .mapped = !pager->all[offset / pager->block].trip };
+	uint64_t next = offset / pager->block * pager->block;
+
+	while ((next += pager->block) < offset + step.length)
+		if (pager->all[next / pager->block].trip == step.mapped)
+			step.length = next - offset;
+	choose_window(pager, offset, &step);
+	return step;
+}
+
+/* Return: how many bytes from @offset on are there now; 0: there is no room for them. */
+static uint64_t put_step(struct pager *pager, uint64_t offset, uint64_t end, const char *bytes, struct step *ret_step)
+{
+	struct step step;
+	uint64_t done = 0;
+
+	windows_enter_shared();
+	pthread_mutex_lock(&pager->lock);
+	step = next_step(pager, offset, end);
+	pthread_mutex_unlock(&pager->lock);
+	if (step.window)
+		done = service_fill(step.window->start + (offset - step.window->offset), bytes, step.length);
+	windows_leave_shared();
+	if (!done) {
+		step.window = NULL;
+		done = sys_pwrite(pager->fd, bytes, step.length, offset) == (ssize_t)step.length ? step.length : 0;
+	}
+	*ret_step = step;
+	return done;
+}
+
+/* ret_window: by way of which all has gone that is mapped; NULL: none, or several. */
+static int put_all(struct pager *pager, uint64_t offset, uint64_t length, const char *bytes, const struct window **ret_window)
+{
+	uint64_t end = offset + length, done;
+	bool first = true;
+	struct step step;
+
+	for (*ret_window = NULL; offset < end; offset += done, bytes += done) {
+		done = put_step(pager, offset, end, bytes, &step);
+		if (!done)
+			return -ENOMEM;
+		if (!step.mapped)
+			continue;
+		*ret_window = first || *ret_window == step.window ? step.window : NULL;
+		first = false;
+	}
+	return 0;
+}
+
 /* What nobody has asked for yet is mapped where things are being asked for; but for the blocks that tell that somebody has come so far. */
-static void show_in(struct window *window, uint32_t first, uint32_t count)
+static void show_in(struct window *window, uint32_t first, uint32_t count, bool filled)
 {
 	struct pager *pager = window->pager;
 	uint32_t begin = first, end = first + count;
@@ -630,6 +711,8 @@ static void show_in(struct window *window, uint32_t first, uint32_t count)
 	if (!window->heat)
 		return;
 	window->heat--;
+	if (filled)
+		return;
 	for (uint32_t block = first; block <= end; block++) {
 		uintptr_t start = 0;
 		uint64_t length;
@@ -663,22 +746,46 @@ static void wake_all(const struct pager *pager, uint32_t first, uint32_t count)
 	}
 }
 
-void windows_show(struct pager *pager, uint32_t first, uint32_t count, bool dirty)
+static void end_all_refusals(struct pager *pager, uint32_t first, uint32_t count)
+{
+	for (struct window *window = pager->windows; window; window = window->sibling)
+		end_refusals_of(window, first, count);
+}
+
+/* @filled: the window that has them mapped already. */
+static void show(struct pager *pager, uint32_t first, uint32_t count, const struct window *filled)
 {
 	windows_enter_shared();
 	pthread_mutex_lock(&pager->lock);
-	for (struct window *window = pager->windows; window; window = window->sibling)
-		end_refusals_of(window, first, count);
+	end_all_refusals(pager, first, count);
 	for (uint32_t block = first; block < first + count; block++) {
 		pager->all[block].alone = false;
-		cache_arrived(pager, block, dirty);
+		cache_arrived(pager, block);
 	}
 	for (struct window *window = pager->windows; window; window = window->sibling)
-		show_in(window, first, count);
+		show_in(window, first, count, window == filled);
 	pthread_cond_broadcast(&pager->changed);
 	pthread_mutex_unlock(&pager->lock);
 	wake_all(pager, first, count);
 	windows_leave_shared();
+}
+
+int windows_load(struct pager *pager, uint32_t first, uint32_t count, const char *bytes)
+{
+	const struct window *filled;
+	int error;
+
+	windows_enter_shared();
+	pthread_mutex_lock(&pager->lock);
+	end_all_refusals(pager, first, count);
+	pthread_mutex_unlock(&pager->lock);
+	windows_leave_shared();
+	error = put_all(pager, cache_start(pager, first), cache_length(pager, first, count), bytes, &filled);
+	if (error)
+		sys_punch(pager->fd, cache_start(pager, first), count * pager->block);
+	else
+		show(pager, first, count, filled);
+	return error;
 }
 
 void windows_wake(struct pager *pager, uint32_t first, uint32_t count)

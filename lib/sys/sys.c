@@ -710,6 +710,18 @@ int64_t sys_uffd_map(int uffd, uintptr_t start, uint64_t length, bool protect)
 	return argument.mapped;
 }
 
+int64_t sys_uffd_copy(int uffd, uintptr_t start, const void *bytes, uint64_t length, bool protect)
+{
+	struct uffdio_copy argument = { .dst = start, .src = (uintptr_t)bytes, .len = length };
+
+	argument.mode = UFFDIO_COPY_MODE_DONTWAKE | (protect ? UFFDIO_COPY_MODE_WP : 0);
+	if (injected())
+		return -ENOMEM;
+	if (ioctl(uffd, UFFDIO_COPY, &argument) < 0 && argument.copy <= 0)
+		return -errno;
+	return argument.copy;
+}
+
 int sys_uffd_poison(int uffd, uintptr_t start, uint64_t length)
 {
 	struct map_argument argument = { .range = { start, length } };

@@ -218,6 +218,12 @@ int sys_uffd_protect(int uffd, uintptr_t start, uint64_t length, bool protect);
  */
 int64_t sys_uffd_map(int uffd, uintptr_t start, uint64_t length, bool protect);
 
+/*
+ * Put bytes into pages that the file behind a watched mapping has not, and map these likewise. Return: how many bytes, or -EEXIST the file has
+ * the first page, or it is mapped.
+ */
+int64_t sys_uffd_copy(int uffd, uintptr_t start, const void *bytes, uint64_t length, bool protect);
+
 /* Have whoever accesses a page that is not there get SIGBUS, and wake who waits for it. */
 int sys_uffd_poison(int uffd, uintptr_t start, uint64_t length);
 
