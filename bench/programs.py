@@ -6,8 +6,13 @@
 redis-server has 512 MiB, and redis-benchmark writes to it. One more client asks again and again; its longest wait is what counts.
 Each measurement stands beside one of the same length in which nothing happens: what the machine itself does to a client. FOLDER
 gets programs.json.
+
+A virtual machine may stand still, all processors of it, while its host takes back the memory that a move has freed (free page reporting,
+two seconds later). A watch on each processor, which nothing in the machine itself can hold up, tells when; "without" is the longest wait
+less that time.
 """
 import json
+import multiprocessing
 import os
 import statistics
 import sys
@@ -24,25 +29,67 @@ ROUND_TRIPS = 20
 SNAPSHOTS = 5
 
 
+def watch(processor, pipe):
+    """Sleep a millisecond at a time until told to end; send when it was two more."""
+    os.sched_setaffinity(0, {processor})
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(50))
+    late = []
+    last = time.monotonic()
+    while not pipe.poll():
+        time.sleep(0.001)
+        now = time.monotonic()
+        if now - last > 0.003:
+            late.append((last + 0.001, now))
+        last = now
+    pipe.recv()
+    pipe.send(late)
+
+
+class Watches:
+    """One on each processor."""
+
+    def __init__(self):
+        self.pipes = []
+        for processor in os.sched_getaffinity(0):
+            ours, theirs = multiprocessing.Pipe()
+            multiprocessing.Process(target=watch, args=(processor, theirs), daemon=True).start()
+            self.pipes.append(ours)
+
+    def end(self):
+        """When all were late at once."""
+        for pipe in self.pipes:
+            pipe.send(None)
+        still = [(0, float('inf'))]
+        for late in [pipe.recv() for pipe in self.pipes]:
+            still = [(max(a, c), min(b, d)) for a, b in still for c, d in late if max(a, c) < min(b, d)]
+        return still
+
+
+def overlap(one, other):
+    return max(0, min(one[1], other[1]) - max(one[0], other[0]))
+
+
 def longest_during(server, deed):
-    """The longest wait of a client, in ms, and how long it took, in s, and what the deed returned."""
+    """What a client waited at most, in ms, and less the time for which the machine stood still; how long it took, in s; what the deed returned."""
+    watches = Watches()
     prober = Prober(server)
     prober.start()
     begin = time.monotonic()
     result = deed()
     took = time.monotonic() - begin
-    return prober.stop() * 1000, took, result
-
-
-def idle(server, seconds):
-    return longest_during(server, lambda: time.sleep(seconds))[0]
+    longest = prober.stop()
+    still = watches.end()
+    without = max((wait[1] - wait[0] - sum(overlap(wait, pause) for pause in still) for wait in prober.long), default=longest)
+    return longest * 1000, without * 1000, took, result
 
 
 def measure(server, deed, times):
     rows = []
     for number in range(times):
-        longest, took, result = longest_during(server, lambda number=number: deed(number))
-        rows.append({'longest_ms': longest, 'seconds': took, 'idle_ms': idle(server, took), 'said': result})
+        longest, without, took, result = longest_during(server, lambda number=number: deed(number))
+        idle = longest_during(server, lambda took=took: time.sleep(took))
+        rows.append({'longest_ms': longest, 'without_ms': without, 'seconds': took, 'idle_ms': idle[0], 'idle_without_ms': idle[1],
+                     'said': result})
     return rows
 
 
@@ -78,16 +125,18 @@ def gcores(server):
     return rows
 
 
+COLUMNS = {'longest': 'longest request', 'without': 'without', 'pause': 'pause', 'idle': 'nothing happens', 'idle_without': 'without'}
+
+
 def summary(name, rows):
-    longest = [row['longest_ms'] for row in rows]
-    pause = [row['pause_ms'] for row in rows]
-    still = [row['idle_ms'] for row in rows]
-    seconds = [row['seconds'] for row in rows]
-    print(f'{name:24} {statistics.median(longest):8.1f} {max(longest):8.1f} {statistics.median(pause):8.1f} {max(pause):8.1f} '
-          f'{statistics.median(still):8.1f} {max(still):8.1f} {statistics.median(seconds):8.2f}')
-    return {'median_longest_ms': statistics.median(longest), 'worst_longest_ms': max(longest),
-            'median_pause_ms': statistics.median(pause), 'worst_pause_ms': max(pause),
-            'median_idle_ms': statistics.median(still), 'worst_idle_ms': max(still), 'each': rows}
+    result = {}
+    for column in COLUMNS:
+        values = [row[column + '_ms'] for row in rows]
+        result[f'median_{column}_ms'] = statistics.median(values)
+        result[f'worst_{column}_ms'] = max(values)
+    print(f'{name:20} ' + ' '.join(f'{value:8.1f}' for value in result.values()) +
+          f' {statistics.median(row["seconds"] for row in rows):8.2f}')
+    return {**result, 'each': rows}
 
 
 def body(test):
@@ -99,8 +148,8 @@ def body(test):
     before = client.digest()
     load = benchmark(server, KEYS)
     print(f'redis-server with {size // MIB} MiB, redis-benchmark, {os.cpu_count()} processors; ms, but for the last column\n')
-    print(f'{"":24} {"longest request":>17} {"pause":>17} {"nothing happens":>17} {"seconds":>8}')
-    print(f'{"":24} ' + f'{"median":>8} {"worst":>8} ' * 3)
+    print(f'{"":20} ' + ' '.join(f'{title:>17}' for title in COLUMNS.values()) + f' {"seconds":>8}')
+    print(f'{"":20} ' + f'{"median":>8} {"worst":>8} ' * len(COLUMNS))
     results = {'bytes': size, 'processors': os.cpu_count()}
     for name, measured in ('move to thp and back', moves), ('memredirect snapshot', snapshots), ('gcore', gcores):
         results[name] = summary(name, measured(server))

@@ -93,13 +93,14 @@ class Server:
 
 
 class Prober(threading.Thread):
-    """Asks again and again, checks each answer, and notes how long the longest took."""
+    """Asks again and again, checks each answer, and notes how long the longest took, and when those were that took over a millisecond."""
 
     def __init__(self, server):
         super().__init__(daemon=True)
         self.client = server.client()
         self.stopping = threading.Event()
         self.longest = 0
+        self.long = []
         self.count = 0
         self.wrong = None
 
@@ -108,7 +109,10 @@ class Prober(threading.Thread):
             while not self.stopping.is_set():
                 begin = time.monotonic()
                 answer = self.client.do('INCR', 'probe')
-                self.longest = max(self.longest, time.monotonic() - begin)
+                end = time.monotonic()
+                self.longest = max(self.longest, end - begin)
+                if end - begin > 0.001:
+                    self.long.append((begin, end))
                 self.count += 1
                 check(answer == self.count, f'INCR number {self.count} made it {answer}')
         except (OSError, Failed) as wrong:
