@@ -116,7 +116,7 @@ static int copy_mapped(const struct copy_end *from, const struct copy_end *to, u
 	char *target = (char *)to->address + at;
 
 	if (BY_KERNEL || !from->steady || !to->steady) {
-		ssize_t done = sys_copy_from(target, (uintptr_t)source, length);
+		ssize_t done = sys_copy_in(target, source, length);
 
 		return done == (ssize_t)length ? 0 : not_there(done < 0 ? (int)done : 0, at, length);
 	}

@@ -358,24 +358,25 @@ int source_map(const struct source *source, uint64_t offset, uint64_t length, in
 		     : 0;
 }
 
-/* Copy between @buffer and @place, mapped memory of this process. Devices cannot be copied by the kernel. */
-static int copy(uintptr_t place, void *buffer, uint64_t length, bool write, bool device)
+/* Copy between memory of the library's own, or shared, and that of others. Devices cannot be copied by the kernel. */
+static int copy(void *own, void *other, uint64_t length, bool out, bool device)
 {
 	while (length) {
 		size_t part = length < WINDOW ? (size_t)length : (size_t)WINDOW;
-		ssize_t done = write ? sys_copy_to(place, buffer, part) : sys_copy_from(buffer, place, part);
+		ssize_t done = out ? sys_copy_out(other, own, part) : sys_copy_in(own, other, part);
 
 		if (done == -ENOSYS || done == -EPERM || (device && done == -EFAULT)) {
-			memcpy(write ? (void *)place : buffer, write ? buffer : (void *)place, part);
+			memcpy(out ? other : own, out ? own : other, part);
 			done = (ssize_t)part;
 		}
 		if (done <= 0)
-			return fail_system(done ? (int)done : -EFAULT,
-					   "%" PRIu64 " bytes cannot be copied: what is at %#" PRIxPTR
-					   ", or at %p, is not there, or may not be accessed",
-					   length, place, buffer);
-		place += (size_t)done;
-		buffer = (char *)buffer + done;
+			return fail_system(
+				done ? (int)done : -EFAULT,
+				"%" PRIu64
+				" bytes cannot be copied: what is at %p, or at %p, is not there, or may not be accessed",
+				length, other, own);
+		own = (char *)own + done;
+		other = (char *)other + done;
 		length -= (uint64_t)done;
 	}
 	return 0;
@@ -394,7 +395,7 @@ static int copy_window(const struct source *source, uint64_t offset, void *buffe
 		return error;
 	if (length >= WORTH_POPULATING)
 		sys_madvise(address, span, MADV_POPULATE_READ); /* what cannot be had, the copy tells */
-	error = copy(address + lead, buffer, length, write, source->file_kind == FILE_DEVICE);
+	error = copy((char *)address + lead, buffer, length, !write, source->file_kind == FILE_DEVICE);
 	sys_munmap(address, span);
 	return error;
 }
@@ -403,19 +404,19 @@ static int copy_window(const struct source *source, uint64_t offset, void *buffe
 static int copy_little(const struct source *source, uint64_t offset, void *buffer, uint64_t length, bool write)
 {
 	char bounce[BOUNCE];
-	int error = write ? copy((uintptr_t)buffer, bounce, length, false, false) : 0;
+	int error = write ? copy(bounce, buffer, length, false, false) : 0;
 
 	if (!error)
 		error = copy_window(source, offset, bounce, length, write);
 	if (!error && !write)
-		error = copy((uintptr_t)buffer, bounce, length, true, false);
+		error = copy(bounce, buffer, length, true, false);
 	return error;
 }
 
 /* A map may show the memory read-only: that is the map's access, not the memory's. */
 static int write_private(uintptr_t address, void *buffer, uint64_t length)
 {
-	int error = copy(address, buffer, length, true, false);
+	int error = copy(buffer, (void *)address, length, true, false);
 
 	if (error != -EFAULT || sys_copy_to_protected(address, buffer, length) != (ssize_t)length)
 		return error;
@@ -426,7 +427,7 @@ static int copy_at(const struct source *source, uintptr_t address, void *buffer,
 {
 	if (source->task)
 		return task_copy(source->task, address, buffer, length, write);
-	return write ? write_private(address, buffer, length) : copy(address, buffer, length, false, false);
+	return write ? write_private(address, buffer, length) : copy(buffer, (void *)address, length, false, false);
 }
 
 /*
@@ -442,7 +443,7 @@ static int copy_private(struct source *source, uint64_t offset, void *buffer, ui
 	for (uint64_t part; !error && length; length -= part, offset += part, buffer = (char *)buffer + part) {
 		part = length < BOUNCE ? length : BOUNCE;
 		if (write)
-			error = copy((uintptr_t)buffer, bounce, part, false, false);
+			error = copy(bounce, buffer, part, false, false);
 		if (error)
 			break;
 		pthread_rwlock_rdlock(&sources.lock);
@@ -453,7 +454,7 @@ static int copy_private(struct source *source, uint64_t offset, void *buffer, ui
 		if (!address)
 			return fail(-EFAULT, "the private memory that was at this place has been unmapped or torn apart");
 		if (!error && !write)
-			error = copy((uintptr_t)buffer, bounce, part, true, false);
+			error = copy(bounce, buffer, part, true, false);
 	}
 	return error;
 }
@@ -470,7 +471,7 @@ static int transfer(struct source *source, uint64_t offset, void *buffer, uint64
 	if (source->kind == SOURCE_PHYSICAL)
 		return channel_copy_physical(source->fd, source->address + offset, buffer, length, write);
 	if (source->kind == SOURCE_ALIAS)
-		return copy(source->address + offset, buffer, length, write, false);
+		return copy((char *)source->address + offset, buffer, length, !write, false);
 	for (uint64_t part; !error && length; length -= part, offset += part, buffer = (char *)buffer + part) {
 		part = length < WINDOW ? length : WINDOW;
 		error = (part <= BOUNCE ? copy_little : copy_window)(source, offset, buffer, part, write);

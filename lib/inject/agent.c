@@ -74,6 +74,14 @@ AGENT static long copy_runs(const struct agent *agent, int64_t count)
 	return bytes;
 }
 
+/* Shared memory can be pinned: a fork shares it anyway. It is read here whatever its protection key. */
+AGENT static long copy_shared(int pid, const struct agent_run *run)
+{
+	struct iovec from = { (void *)run->from, run->length }, to = { (void *)run->to, run->length };
+
+	return call(SYS_process_vm_readv, pid, (long)&to, 1, (long)&from, 1, 0);
+}
+
 /* In a copy: memory that it shares with others becomes its own. What cannot be read stays empty. */
 AGENT static long make_own(const struct agent_run *range)
 {
@@ -89,7 +97,7 @@ AGENT static long make_own(const struct agent_run *range)
 
 		run.to = (uint64_t)own + (run.from - range->from);
 		run.length = left;
-		done = copy_run(pid, &run);
+		done = copy_shared(pid, &run);
 		run.length = done > 0 ? (uint64_t)done : PAGE;
 		run.from += run.length;
 	}

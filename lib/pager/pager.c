@@ -373,8 +373,7 @@ static void let_go(struct pager *pager, uint32_t block, bool pinned)
 /* Between the caller's buffer, which may be anywhere, and ours: while nothing is held. */
 static int copy_buffer(void *buffer, void *bounce, uint64_t length, bool write)
 {
-	ssize_t done =
-		write ? sys_copy_from(bounce, (uintptr_t)buffer, length) : sys_copy_to((uintptr_t)buffer, bounce, length);
+	ssize_t done = write ? sys_copy_in(bounce, buffer, length) : sys_copy_out(buffer, bounce, length);
 
 	if (done == -ENOSYS || done == -EPERM) {
 		memcpy(write ? bounce : buffer, write ? buffer : bounce, length);

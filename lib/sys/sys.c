@@ -553,13 +553,12 @@ static ssize_t copy_within(long call, const struct iovec *local, const struct io
 
 /*
  * The remote side of such a copy is pinned, which the kernel refuses for mappings of bare page numbers, as those of the driver's are; its local
- * side is accessed as by any system call. Both are this process: so the side that clients may be using is the local one, for a fork(2) copies
- * pinned pages there and then, while other threads write; and they change places before an error is believed.
+ * side is accessed as by any system call. Both are this process, so they change places before an error is believed.
  */
-ssize_t sys_copy_from(void *to, uintptr_t from, size_t length)
+ssize_t sys_copy_in(void *own, const void *from, size_t length)
 {
 	struct iovec local = { (void *)from, length };
-	struct iovec remote = { to, length };
+	struct iovec remote = { own, length };
 	ssize_t got;
 
 	if (injected())
@@ -570,10 +569,10 @@ ssize_t sys_copy_from(void *to, uintptr_t from, size_t length)
 	return got < 0 ? -errno : got;
 }
 
-ssize_t sys_copy_to(uintptr_t to, const void *from, size_t length)
+ssize_t sys_copy_out(void *to, const void *own, size_t length)
 {
-	struct iovec local = { (void *)to, length };
-	struct iovec remote = { (void *)from, length };
+	struct iovec local = { to, length };
+	struct iovec remote = { (void *)own, length };
 	ssize_t got;
 
 	if (injected())

@@ -168,9 +168,13 @@ int sys_ptrace_get_mask(pid_t tid, uint64_t *ret_mask);
 bool sys_run_first(pid_t tid, bool first);
 void sys_run_last(pid_t tid);
 
-/* Copy within this process, with an error instead of a signal where a page cannot be had. Return: bytes copied. */
-ssize_t sys_copy_from(void *to, uintptr_t from, size_t length);
-ssize_t sys_copy_to(uintptr_t to, const void *from, size_t length);
+/*
+ * Copy within this process, with an error instead of a signal where a page cannot be had. @own is the library's alone, or shared memory: its pages
+ * are pinned meanwhile. Those of clients must not be: what is written to pinned pages is told to nobody, and a fork(2) copies them there and
+ * then. Return: bytes copied.
+ */
+ssize_t sys_copy_in(void *own, const void *from, size_t length);
+ssize_t sys_copy_out(void *to, const void *own, size_t length);
 
 /* The same into private memory that is mapped read-only, as a debugger does it. */
 ssize_t sys_copy_to_protected(uintptr_t to, const void *from, size_t length);

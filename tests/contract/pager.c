@@ -242,6 +242,30 @@ static void all_ways_to_the_memory_see_the_same_bytes(void **state)
 	store_free(&store);
 }
 
+/* What the kernel writes for mr_memory_read is dirty, and kept, as what clients write: also where the cache is far too small for it. */
+static void what_is_read_into_a_map_of_it_is_written_to_it(void **state)
+{
+	uint64_t length = UINT64_C(16) << 20;
+	struct mr_memory *memory, *other;
+	struct store store;
+	struct mr_map *map;
+	char *address, *bytes = malloc(length);
+
+	(void)state;
+	assert_non_null(bytes);
+	pattern_fill(bytes, 0, length, SEED + 1);
+	address = begin(&store, length, 1, 0, &memory, &map);
+	assert_ok(mr_memory_new_buffer(length, 0, &other));
+	assert_ok(mr_memory_write(other, 0, bytes, length));
+	assert_ok(mr_memory_read(other, 0, address, length));
+	assert_pattern(address, 0, length, SEED + 1);
+	assert_ok(mr_memory_sync(memory));
+	assert_pattern(store.bytes, 0, length, SEED + 1);
+	free(bytes);
+	mr_memory_unref(other);
+	end(&store, memory, map);
+}
+
 static uint64_t cache_holds(void)
 {
 	char name[64], path[64];
@@ -788,6 +812,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(bytes_come_when_touched_and_go_back_at_a_sync),
 	TEST(the_last_unref_writes_back_flushes_and_releases),
 	TEST(all_ways_to_the_memory_see_the_same_bytes),
+	TEST(what_is_read_into_a_map_of_it_is_written_to_it),
 	TEST(a_full_cache_writes_back_and_keeps_its_bound),
 	TEST(a_failing_read_is_sigbus_and_passes),
 	TEST(a_redirect_ends_a_refusal_at_once),
