@@ -72,7 +72,15 @@ int copy_begin(struct copy *copy, const struct mr_copy_opts *opts, uint32_t flag
 
 int copy_tell(const struct copy *copy, uint64_t done, uint64_t total)
 {
-	if (!copy->opts.progress || !copy->opts.progress(copy->opts.progress_arg, done, total))
+	struct sentence before;
+	int stop;
+
+	if (!copy->opts.progress)
+		return 0;
+	error_listen(&before);
+	stop = copy->opts.progress(copy->opts.progress_arg, done, total);
+	error_heard(&before, NULL);
+	if (!stop)
 		return 0;
 	return fail(-ECANCELED, "progress has stopped it after %" PRIu64 " of %" PRIu64 " bytes", done, total);
 }

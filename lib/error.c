@@ -8,8 +8,7 @@
 
 #include "public.h"
 
-static _Thread_local const char *call = "memredirect";
-static _Thread_local struct sentence last;
+static _Thread_local struct sentence last = { .call = "memredirect" };
 
 const char *mr_error(void)
 {
@@ -18,7 +17,7 @@ const char *mr_error(void)
 
 void mr_error_set(const char *function, const char *said)
 {
-	const char *before = call; /* whoever called, if this is a callback */
+	const char *before = last.call; /* whoever called, if this is a callback */
 
 	error_call(function ? function : "memredirect");
 	error_note("%s", said ? said : "there is nothing to say");
@@ -27,12 +26,12 @@ void mr_error_set(const char *function, const char *said)
 
 void error_call(const char *function)
 {
-	call = function;
+	last.call = function;
 }
 
 static size_t compose(const char *format, va_list arguments)
 {
-	int begun = snprintf(last.text, sizeof(last.text), "%s: ", call);
+	int begun = snprintf(last.text, sizeof(last.text), "%s: ", last.call);
 	size_t used = begun > 0 ? (size_t)begun : 0;
 	int rest = vsnprintf(last.text + used, sizeof(last.text) - used, format, arguments);
 
@@ -68,7 +67,8 @@ void error_listen(struct sentence *ret_before)
 
 void error_heard(const struct sentence *before, struct sentence *ret_said)
 {
-	*ret_said = last;
+	if (ret_said)
+		*ret_said = last;
 	last = *before;
 }
 

@@ -18,12 +18,16 @@ void error_call(const char *function);
 void error_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void error_note_system(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A sentence, or "". */
+/* A sentence, or "", and the function that the next one will begin with. */
 struct sentence {
+	const char *call;
 	char text[512];
 };
 
-/* Around callbacks, which may say why they fail (mr_error_set): this thread's sentence is put aside; it is there again behind what they said. */
+/*
+ * Around callbacks, which may say why they fail (mr_error_set) and call the library, and around what may fail unnoticed: this thread's sentence
+ * is put aside, and is there again afterwards. @ret_said: what was said meanwhile, or NULL.
+ */
 void error_listen(struct sentence *ret_before);
 void error_heard(const struct sentence *before, struct sentence *ret_said);
 

@@ -659,9 +659,12 @@ static int commit(void *argument)
 static void release_parked(const struct relocation *move)
 {
 	struct agent_command command = { AGENT_RELEASE, { SLICE } };
+	struct sentence before;
 
+	error_listen(&before);
 	while (plant_tell(&move->plant, &command) > 0)
 		;
+	error_heard(&before, NULL);
 }
 
 static int move_with_agent(struct relocation *move)
@@ -727,14 +730,17 @@ static int move_found(struct relocation *move)
 static int relocate(struct relocation *move)
 {
 	int error = placement_check(move);
+	struct sentence before;
 	bool again;
 
 	if (error)
 		return error;
+	error_listen(&before);
 	error = check(move);
 	again = error && is_watched(move);
 	if (error && !again)
 		return error;
+	error_heard(&before, NULL);
 	error = plant_begin(&move->plant, move->task);
 	if (error)
 		return error;

@@ -245,6 +245,8 @@ int task_each_region(const struct mr_task *task, int (*each)(void *argument, con
 	while (!result && (line = lines_next(&lines)))
 		if (region_parse(line, &region))
 			result = each(argument, &region);
+	if (!result && lines.error)
+		result = fail_system(lines.error, "%s cannot be read", path);
 	lines_close(&lines);
 	return result;
 }
