@@ -79,7 +79,7 @@ struct mr_pager {
  * @options: MR_MEMORY_READ_ONLY
  * @ret_memory: the new memory, with one reference
  *
- * Takes one descriptor (a memfd, the cache) and some threads. Beyond @cache, requests that are under way have buffers: up to 17 of at most
+ * Takes one descriptor (a memfd, the cache) and some threads. Beyond @cache, requests that are under way have buffers: up to 17, and one for each mr_memory_sync, of at most
  * 512 KiB or a block. A failed call has not called @pager->release.
  *
  * The last mr_memory_unref writes back what is dirty, flushes, and waits for all calls to end before it calls @pager->release. If a write

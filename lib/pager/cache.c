@@ -157,14 +157,14 @@ bool cache_take_room(struct pager *pager, uint32_t count)
 /* A try to write back that began before may have failed for other reasons than the next one. */
 int cache_await_room(struct pager *pager)
 {
-	uint64_t attempts = pager->attempts;
+	uint64_t begun = pager->begun;
 	int error = 0;
 
 	pager->needy++;
 	while (!error && !cache_take_room(pager, 1)) {
 		if (pager->stopping)
 			error = -ESHUTDOWN;
-		else if (pager->stuck && pager->attempts - attempts > 1)
+		else if (pager->stuck && pager->stuck_at > begun)
 			error = pager->stuck;
 		else {
 			pthread_cond_signal(&pager->untidy);
@@ -180,6 +180,7 @@ int cache_await_room(struct pager *pager)
 /* Pages that are being written back. */
 struct run {
 	uint64_t page, count;
+	uint64_t number; /* of those that have begun */
 };
 
 static bool can_clean(const struct pager *pager, uint64_t page)
@@ -233,6 +234,7 @@ static void take_run(struct pager *pager, uint64_t page, uint64_t end, struct ru
 	if (run->count) {
 		each_block(pager, run, begin_cleaning);
 		mark_clean(pager, run);
+		run->number = ++pager->begun;
 		windows_protect(pager, run->page, run->count);
 	}
 	pthread_mutex_unlock(&pager->lock);
@@ -274,8 +276,8 @@ static void clean_run(struct pager *pager, struct sweep *sweep, const struct run
 	}
 	each_block(pager, run, end_cleaning);
 	pager->progress++;
-	pager->attempts++;
 	pager->stuck = error;
+	pager->stuck_at = run->number;
 	pthread_cond_broadcast(&pager->changed);
 	pthread_mutex_unlock(&pager->lock);
 }
@@ -466,11 +468,19 @@ static int clean_and_flush(struct pager *pager, void *staging)
 	return error || !pager->ops.flush ? error : pager->ops.flush(pager->ops.arg);
 }
 
-/* No call is made any more but by this thread: write back all, however long it takes; then let the pager go. */
-static void close_down(struct pager *pager, void *staging)
+static void join_loaders(struct pager *pager)
 {
+	pthread_mutex_lock(&pager->lock);
+	pager->done = true;
+	pthread_cond_broadcast(&pager->wanted);
+	pthread_mutex_unlock(&pager->lock);
 	for (unsigned i = 0; i < pager->loader_count; i++)
 		worker_join(&pager->loaders[i]);
+}
+
+/* Nobody asks for anything any more: write back all, with the loaders' help, however long it takes; then let the pager go. */
+static void close_down(struct pager *pager, void *staging)
+{
 	if (pager->ops.write)
 		while (clean_and_flush(pager, staging)) {
 			pthread_mutex_lock(&pager->lock);
@@ -479,6 +489,7 @@ static void close_down(struct pager *pager, void *staging)
 			rest(pager, LONG_REST);
 			pthread_mutex_unlock(&pager->lock);
 		}
+	join_loaders(pager);
 	if (pager->ops.release)
 		pager->ops.release(pager->ops.arg);
 }

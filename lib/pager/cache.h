@@ -103,15 +103,16 @@ struct pager {
 	uint64_t clock;
 	uint32_t used;	      /* blocks LOADING or PRESENT */
 	uint32_t needy;	      /* threads that wait for room */
-	uint64_t attempts;    /* to write back */
+	uint64_t begun;	      /* writes back */
 	int write_error;      /* that no sync has told of */
-	int stuck;	      /* what the last write back failed with; 0: it did not */
+	int stuck;	      /* what the last write back failed with; 0: it did not; */
+	uint64_t stuck_at;    /* the number of that write */
 	uint64_t progress;    /* calls that have returned */
 	uint32_t pins;	      /* blocks that are pinned, as often as they are */
 	struct sweep *sweeps; /* the oldest one first */
 	unsigned helpers;
-	bool stopping, closing, closed;
-	bool failing; /* while it closes */
+	bool stopping, closing, done, closed; /* nobody reads; the cleaner is to write all back; has; and has ended */
+	bool failing;			      /* while it closes */
 
 	unsigned loader_count, loaders_begun;
 	struct worker loaders[LOADERS];

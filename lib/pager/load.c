@@ -232,8 +232,8 @@ void *load_loader(void *argument)
 
 	pthread_mutex_lock(&pager->lock);
 	staging = (char *)pager->staging + pager->loaders_begun++ * pager->request;
-	while (!pager->stopping)
-		if (take_request(pager, &request))
+	while (!pager->done)
+		if (!pager->stopping && take_request(pager, &request))
 			serve_request(pager, &request, staging);
 		else if (!cache_help(pager, staging))
 			pthread_cond_wait(&pager->wanted, &pager->lock);

@@ -158,11 +158,12 @@ static void destroy_locks(struct pager *pager)
 	pthread_mutex_destroy(&pager->lock);
 }
 
-/* End the loaders; and the cleaner, if it has begun, once all calls have ended. */
-static void stop_threads(struct pager *pager)
+/* No more is read; the cleaner writes all back, and ends all. @done: there is none. */
+static void stop_threads(struct pager *pager, bool done)
 {
 	pthread_mutex_lock(&pager->lock);
 	pager->stopping = pager->closing = true;
+	pager->done = done;
 	pthread_cond_broadcast(&pager->wanted);
 	pthread_cond_broadcast(&pager->changed);
 	pthread_cond_broadcast(&pager->untidy);
@@ -181,7 +182,7 @@ static int start_threads(struct pager *pager)
 		error = worker_start(&pager->cleaner, cache_cleaner, pager);
 	if (!error)
 		return 0;
-	stop_threads(pager);
+	stop_threads(pager, true);
 	for (unsigned i = 0; i < pager->loader_count; i++)
 		worker_join(&pager->loaders[i]);
 	return error;
@@ -316,7 +317,7 @@ void pager_unref(struct pager *pager)
 		abandon(pager);
 		return;
 	}
-	stop_threads(pager);
+	stop_threads(pager, false);
 	windows_release();
 	if (await_end(pager))
 		join_and_free(pager);
