@@ -139,10 +139,41 @@ static int find_queue(void *argument, const struct region *region)
 	return is_queue(region);
 }
 
+/* Such queues need not be mapped; and devices that are given to the process use its memory as they like. */
+static int find_device(void *argument, pid_t fd)
+{
+	static const char *const names[] = { "anon_inode:[io_uring]", "anon_inode:[vfio", "/dev/vfio/", "/dev/iommu" };
+	const struct relocation *move = argument;
+	char path[TASK_PATH], name[64];
+	ssize_t length;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)move->task->pid, (int)fd);
+	length = sys_read_link(path, name, sizeof(name) - 1);
+	name[length > 0 ? length : 0] = '\0';
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (strncmp(name, names[i], strlen(names[i])) == 0)
+			return 1;
+	return 0;
+}
+
 static int refuse_queue(const struct relocation *move)
 {
-	return fail(-EOPNOTSUPP, "process %d does asynchronous I/O (AIO or io_uring), which may go on using old pages",
-		    (int)move->task->pid);
+	return fail(
+		-EOPNOTSUPP,
+		"process %d does asynchronous I/O (AIO, io_uring) or has devices use its memory (VFIO), which may go on using old pages",
+		(int)move->task->pid);
+}
+
+static int check_queues(const struct relocation *move)
+{
+	char path[TASK_PATH];
+	int found;
+
+	task_path(move->task, "fd", path);
+	found = sys_each_number(path, find_device, (void *)move);
+	if (found < 0)
+		return fail_system(found, "%s cannot be read, so that it cannot be known whether devices use its memory", path);
+	return found ? refuse_queue(move) : 0;
 }
 
 /* Others whose threads would not be stopped. */
@@ -162,6 +193,9 @@ static int check_process(struct relocation *move)
 	error = task_each_region(move->task, find_queue, NULL);
 	if (error)
 		return error < 0 ? error : refuse_queue(move);
+	error = check_queues(move);
+	if (error)
+		return error;
 	if (sys_each_number("/proc", compare, &sharers) == 1)
 		return fail(-EBUSY, "process %d shares its memory with process %d, a vfork perhaps", (int)sharers.pid,
 			    (int)sharers.other);

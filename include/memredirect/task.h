@@ -148,8 +148,8 @@ struct mr_place {
  * Return: 0; -EINVAL @task is NULL, the calling process, or a copy; @place or its kind, node or descriptor is none; -EBADF, -EACCES its
  * descriptor is not open, or not for reading and writing; -ERANGE the file is too short; -EFAULT no mapping begins at
  * @address; -EOPNOTSUPP it cannot be moved (mr_region's reason), an attribute could not be kept, memory of the task is pinned, it
- * does asynchronous I/O (AIO or io_uring, which may use pages that were there before),
- * transparent huge pages are off, the kernel is older than Linux 6.7, or the task is none that code can be put into (see
+ * does asynchronous I/O (AIO, io_uring) or has devices use its memory (VFIO), which may use pages that were there before (an io_uring that it
+ * has neither mapped nor a descriptor of is not seen), transparent huge pages are off, the kernel is older than Linux 6.7, or the task is none that code can be put into (see
  * mr_task_snapshot); -EAGAIN the mapping was changed meanwhile; -EBUSY the budget is too small, the task is traced, stopped or shares its
  * memory, or this mapping, with another process, or another caller is at work in it; -ENOMEM also: not enough huge pages; -ECANCELED by progress; -ESRCH,
  * -EPERM, -EINTR as mr_task_snapshot. After all of these the memory is as it was.

@@ -469,10 +469,18 @@ int sys_each_number(const char *folder, int (*each)(void *argument, pid_t number
 	if (!directory)
 		return -errno;
 	while (!result && (entry = readdir(directory)))
-		if (*entry->d_name >= '1' && *entry->d_name <= '9')
+		if (*entry->d_name >= '0' && *entry->d_name <= '9')
 			result = each(argument, (pid_t)strtol(entry->d_name, NULL, 10));
 	closedir(directory);
 	return result;
+}
+
+ssize_t sys_read_link(const char *path, char *ret_name, size_t room)
+{
+	ssize_t length = readlink(path, ret_name, room);
+
+	step();
+	return length < 0 ? -errno : length;
 }
 
 static int trace(int request, pid_t tid, uintptr_t address, uintptr_t data)

@@ -147,6 +147,9 @@ void sys_exit(void);
 /* Call @each for every entry of a folder that is a number, until it returns non-zero, which is then returned. */
 int sys_each_number(const char *folder, int (*each)(void *argument, pid_t number), void *argument);
 
+/* What a symbolic link says, without a zero behind it; cut at @room. */
+ssize_t sys_read_link(const char *path, char *ret_name, size_t room);
+
 /*
  * Threads of other processes. What has happened to one: 0 nothing yet, its tid, or -ECHILD. Registers are of a type NT_…; the result
  * is how many bytes there are.

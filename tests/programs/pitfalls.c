@@ -114,6 +114,14 @@ static const char *make_ring(void)
 		      "wrong: the ring cannot be mapped");
 }
 
+/* The same, with nothing mapped. */
+static const char *make_unmapped_ring(void)
+{
+	struct io_uring_params params = { 0 };
+
+	return expect(syscall(SYS_io_uring_setup, 1, &params) >= 0, "skip: io_uring is not available");
+}
+
 static const char *make_queue(void)
 {
 	aio_context_t context = 0;
@@ -272,6 +280,7 @@ static const struct {
 	{ "read-pipe", read_pipe },
 	{ "pin", pin },
 	{ "make-ring", make_ring },
+	{ "make-unmapped-ring", make_unmapped_ring },
 	{ "make-queue", make_queue },
 	{ "wait-futex", wait_futex },
 	{ "wake", wake_futex },

@@ -98,6 +98,10 @@ def ring(victim):
     queued(victim, 'make-ring')
 
 
+def unmapped(victim):
+    queued(victim, 'make-unmapped-ring')
+
+
 def aio(victim):
     queued(victim, 'make-queue')
 
@@ -254,7 +258,7 @@ def small(victim):
         victim.is_refused('32 bit', to)
 
 
-CASES = {case.__name__: case for case in (spliced, pinned, ring, aio, futex, join, resized, limited, shared, inherited, stopped,
+CASES = {case.__name__: case for case in (spliced, pinned, ring, unmapped, aio, futex, join, resized, limited, shared, inherited, stopped,
                                           vforking, frozen, foreign, small)}
 
 
