@@ -2,9 +2,11 @@
 /* Maps in other processes: made, adopted, blocked, redirected, and unmapped, while the process looks. */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -273,16 +275,34 @@ static bool clean(void *argument)
 	return mr_task_regions(other.task, is_ours, NULL) == 0;
 }
 
+/* Whether the other process sleeps in this system call; -1: in a page fault. */
+static bool sleeps_in(void *call)
+{
+	char path[64];
+	long number;
+	FILE *file;
+	bool does;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", (int)other.child.pid);
+	file = fopen(path, "re");
+	if (!file)
+		return false;
+	does = fscanf(file, "%ld", &number) == 1 && number == *(const long *)call;
+	fclose(file);
+	return does;
+}
+
 /* SIGKILL of whoever blocks: the agent puts the bytes back, and nobody waits any more. */
 static void kill_the_caller(char *place, uint64_t seed)
 {
+	long in_a_fault = -1;
 	struct child caller;
 	int status;
 
 	assert_true(child_start(&caller, hold_and_wait, place));
 	assert_true(child_await(&caller));
 	ask(CHECK, place, seed);
-	usleep(10000);
+	assert_true(wait_until(sleeps_in, &in_a_fault));
 	assert_false(is_answered());
 	kill(caller.pid, SIGKILL);
 	assert_true(child_wait(&caller, &status));
@@ -387,6 +407,7 @@ static void a_child_of_the_process_has_no_blocked_memory(void **state)
 static void pages_that_are_given_back_meanwhile_are_zero(void **state)
 {
 	uint64_t page = page_size();
+	long call = SYS_madvise;
 	struct mr_map *adopted;
 
 	(void)state;
@@ -394,7 +415,7 @@ static void pages_that_are_given_back_meanwhile_are_zero(void **state)
 	assert_ok(mr_map_adopt(other.task, other.private, other.length, 0, &adopted));
 	assert_ok(mr_map_redirect(adopted, NULL, 0, 0));
 	ask(DROP, other.private + page, page);
-	usleep(200000);
+	assert_true(wait_until(sleeps_in, &call));
 	assert_false(is_answered());
 	assert_ok(mr_map_redirect(adopted, mr_map_memory(adopted), 0, 0));
 	await();

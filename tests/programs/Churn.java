@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A program whose garbage collector moves, maps and unmaps its memory by itself. Threads replace objects in tables, and look whether
 // those that they find are what was made. Prints "ready", and when standard input ends, "ok", if nothing was wrong.
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicLong;
 
@@ -8,6 +9,7 @@ public class Churn {
 	static final int THREADS = 2, SLOTS = 20000;
 	static final AtomicBoolean ending = new AtomicBoolean();
 	static final AtomicLong made = new AtomicLong();
+	static final CountDownLatch begun = new CountDownLatch(THREADS);
 
 	static long[] make(long seed) {
 		long[] object = new long[16 + (int) (seed % 200)];
@@ -27,7 +29,9 @@ public class Churn {
 	static void churn(long seed) {
 		long[][] objects = new long[SLOTS][];
 		long[] seeds = new long[SLOTS];
-		while (!ending.get()) {
+		for (int round = 0; !ending.get(); round++) {
+			if (round * 10000 == 2 * SLOTS)
+				begun.countDown();
 			for (int n = 0; n < 10000; n++) {
 				seed++;
 				int slot = (int) ((seed * 0x9e3779b97f4a7c15L >>> 20) % SLOTS);
@@ -54,8 +58,7 @@ public class Churn {
 			threads[t] = new Thread(() -> churn(seed));
 			threads[t].start();
 		}
-		while (made.get() < THREADS * 2L * SLOTS)
-			Thread.sleep(10);
+		begun.await();
 		System.out.println("ready");
 		while (System.in.read() != -1)
 			continue;
