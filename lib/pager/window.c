@@ -19,7 +19,7 @@
 #include "regions.h"
 #include "sys/sys.h"
 
-/* What is put into a file in one go, with the lock held. */
+/* What is put into a file in one go, with this lock held, for which moves wait. */
 #define STEP (UINT64_C(128) << 10)
 
 /* Loads after a fault in a window during which it is taken to want what is loaded. */
@@ -757,7 +757,6 @@ static void show(struct pager *pager, uint32_t first, uint32_t count, const stru
 {
 	windows_enter_shared();
 	pthread_mutex_lock(&pager->lock);
-	end_all_refusals(pager, first, count);
 	for (uint32_t block = first; block < first + count; block++) {
 		pager->all[block].alone = false;
 		cache_arrived(pager, block);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -20,6 +21,9 @@
 
 #define SEED 7
 
+/* How often a write is tried. */
+#define TRIES 3
+
 /* Where the bytes come from, what it is to do, and what it has been asked for. */
 struct store {
 	char *bytes;
@@ -30,6 +34,7 @@ struct store {
 	atomic_uint_least64_t bad; /* reads of the block with this offset fail, if it is not 0 */
 	atomic_uint inside, most_inside, writing, reads, writes, flushes, released;
 	atomic_bool used_after;
+	atomic_bool doomed; /* writes that wait fail then, however often they are tried; the next ones do not */
 };
 
 static int read_store(void *argument, uint64_t offset, void *buffer, uint64_t length)
@@ -57,14 +62,21 @@ static int read_store(void *argument, uint64_t offset, void *buffer, uint64_t le
 static int write_store(void *argument, uint64_t offset, const void *buffer, uint64_t length)
 {
 	struct store *store = argument;
+	static _Thread_local unsigned failures;
 
 	store->used_after |= store->released != 0;
 	store->writes++;
 	store->writing++;
+	if (store->full && store->doomed)
+		failures = TRIES;
 	while (store->full)
 		if (!wait_word((uint32_t *)&store->full, 1))
 			break;
 	store->writing--;
+	if (failures) {
+		failures--;
+		return -EIO;
+	}
 	if (store->write_error) {
 		mr_error_set("the store", "its shelves are full");
 		return store->write_error;
@@ -465,6 +477,104 @@ static void a_full_cache_that_cannot_be_written_back_refuses_what_is_new(void **
 	end(&store, memory, map);
 }
 
+/* Somebody who writes to pages that are far from one another. */
+struct scatterer {
+	char *address;
+	uint64_t apart;
+	atomic_uint done;
+};
+
+#define SCATTERED 128
+#define ROOM	  64 /* blocks of the smallest cache */
+
+static void *scatter(void *argument)
+{
+	struct scatterer *scatterer = argument;
+
+	while (scatterer->done < SCATTERED) {
+		char *word = scatterer->address + scatterer->done * scatterer->apart;
+
+		if (access_try(ACCESS_STORE, word, scatterer->done + 1).signal)
+			return scatterer;
+		scatterer->done++;
+	}
+	return NULL;
+}
+
+static bool has_filled_the_cache(void *argument)
+{
+	struct scatterer *scatterer = argument;
+
+	return scatterer->done >= ROOM;
+}
+
+static bool several_are_written(void *argument)
+{
+	struct store *store = argument;
+
+	return store->writing > 2;
+}
+
+/* Several writes fail at once, all of which had begun before somebody came for room: the next one may do better. */
+static void writes_that_had_begun_before_refuse_nobody(void **state)
+{
+	uint64_t apart = UINT64_C(512) << 10;
+	struct scatterer scatterer = { .apart = apart };
+	struct mr_memory *memory;
+	struct thread thread;
+	struct store store;
+	struct mr_map *map;
+
+	(void)state;
+	scatterer.address = begin(&store, SCATTERED * apart, 1, 0, &memory, &map);
+	store.full = 1;
+	store.doomed = true;
+	assert_true(thread_start(&thread, scatter, &scatterer));
+	assert_true(wait_until(has_filled_the_cache, &scatterer));
+	assert_true(wait_until(several_are_written, &store));
+	assert_true(wait_waiters(map, 1));
+	store.full = 0;
+	wait_wake((uint32_t *)&store.full);
+	assert_null(thread_join(&thread));
+	assert_error(mr_memory_sync(memory), EIO); /* tells of those */
+	assert_ok(mr_memory_sync(memory));
+	for (uint64_t i = 0; i < SCATTERED; i++)
+		assert_int_equal(*(uint64_t *)(store.bytes + i * apart), i + 1);
+	end(&store, memory, map);
+}
+
+/* A block whose last page is not whole: that part of it is put there by a write, which a limit keeps from it; the first part is there by then. */
+static void a_load_that_fails_halfway_can_be_had_later(void **state)
+{
+	uint64_t page = page_size(), length = 64 * page - 8;
+	struct rlimit before, none;
+	struct mr_memory *memory;
+	struct mr_pager pager;
+	struct outcome outcome;
+	struct store store;
+	struct mr_map *map;
+	char *address;
+
+	(void)state;
+	store_make(&store, length);
+	pager = pager_of(&store);
+	pager.block = 64 * page;
+	assert_ok(mr_memory_new_pager(&pager, length, 0, 0, &memory));
+	address = map_of(memory, 0, &map);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	none = (struct rlimit){ 0, before.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	outcome = access_try(ACCESS_STORE, address + page, 1);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_int_equal(outcome.signal, SIGBUS);
+	assert_true(wait_until(can_be_read, address));
+	assert_pattern(address, 0, length, SEED);
+	address[page] = 'x';
+	assert_ok(mr_memory_sync(memory));
+	assert_int_equal(store.bytes[page], 'x');
+	end(&store, memory, map);
+}
+
 static bool is_released(void *argument)
 {
 	struct store *store = argument;
@@ -819,6 +929,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(a_bad_block_is_refused_alone),
 	TEST(a_failing_write_keeps_its_bytes_and_is_told_of),
 	TEST(a_full_cache_that_cannot_be_written_back_refuses_what_is_new),
+	TEST(writes_that_had_begun_before_refuse_nobody),
+	TEST(a_load_that_fails_halfway_can_be_had_later),
 	TEST(a_last_unref_that_cannot_write_back_goes_on_trying),
 	TEST(faults_of_many_threads_are_under_way_at_once),
 	TEST(a_redirect_away_releases_all_who_wait),
