@@ -20,10 +20,10 @@ def gdb(test, program, core, *commands):
 
 def check_gdb(test, program, core):
     said = gdb(test, program, core, 'thread apply all backtrace', 'print answer', 'print sparse[134217728]', 'print sparse[1]',
-               'info sharedlibrary')
+               'print hollow[0]', 'info sharedlibrary')
     check(len(re.findall(r'^Thread \d+ ', said, re.M)) == 3, f'not three threads: {said}')
     for wanted in (r'first_thread_waits \(number=1001\)', 'second_thread_spins', r'in main \(\)', 'wait_for_ever', r'^\$1 = 42$',
-                   r"^\$2 = 120 'x'$", r"^\$3 = 0 '\\000'$", 'libc.so'):
+                   r"^\$2 = 120 'x'$", r"^\$3 = 0 '\\000'$", r"^\$4 = 121 'y'$", 'libc.so'):
         check(re.search(wanted, said, re.M), f'gdb does not find {wanted}: {said}')
 
 

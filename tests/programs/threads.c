@@ -12,6 +12,7 @@ static pthread_barrier_t all_wait;
 static int ends[2];
 int answer = 42;
 char *sparse; /* much memory, of which three pages have been written to */
+char *hollow; /* shared, of a file that has the first page alone */
 
 /* Nobody ever writes. */
 __attribute__((noinline)) static void wait_for_ever(void)
@@ -53,10 +54,14 @@ static void *second(void *argument)
 int main(void)
 {
 	pthread_t threads[2];
+	int file;
 
 	sparse = mmap(NULL, SPARSE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (sparse == MAP_FAILED || pipe(ends))
+	file = memfd_create("hollow", MFD_CLOEXEC);
+	hollow = mmap(NULL, 4 * SPARSE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+	if (sparse == MAP_FAILED || hollow == MAP_FAILED || ftruncate(file, 1) || pipe(ends))
 		return 1;
+	hollow[0] = 'y';
 	sparse[0] = sparse[SPARSE / 2] = sparse[SPARSE - 1] = 'x';
 	pthread_barrier_init(&all_wait, NULL, 3);
 	pthread_create(&threads[0], NULL, first, NULL);
