@@ -59,6 +59,16 @@ void error_note_system(int error, const char *format, ...)
 	snprintf(last.text + used, sizeof(last.text) - used, ": %s", strerror(-error));
 }
 
+void error_keep(struct sentence *ret_before)
+{
+	*ret_before = last;
+}
+
+void error_forgive(const struct sentence *before)
+{
+	last = *before;
+}
+
 void error_listen(struct sentence *ret_before)
 {
 	*ret_before = last;

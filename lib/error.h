@@ -24,9 +24,13 @@ struct sentence {
 	char text[512];
 };
 
+/* Before what may fail unnoticed: keep this thread's sentence; and have it again, when it has. */
+void error_keep(struct sentence *ret_before);
+void error_forgive(const struct sentence *before);
+
 /*
- * Around callbacks, which may say why they fail (mr_error_set) and call the library, and around what may fail unnoticed: this thread's sentence
- * is put aside, and is there again afterwards. @ret_said: what was said meanwhile, or NULL.
+ * Around callbacks, which may say why they fail (mr_error_set) and call the library: this thread's sentence is put aside, and is there again
+ * afterwards. @ret_said: what was said meanwhile, or NULL.
  */
 void error_listen(struct sentence *ret_before);
 void error_heard(const struct sentence *before, struct sentence *ret_said);

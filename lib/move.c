@@ -78,10 +78,15 @@ static bool is_writable(const struct view *view)
 static int open_target(struct move *move)
 {
 	const struct redirect *redirect = &move->redirect;
-	int error = view_plan(&move->target, NULL, redirect->backing, redirect->offset, move->map->length, 0, false);
+	struct sentence before;
+	int error;
 
-	if (error == -EOPNOTSUPP && move->map->channel)
+	error_keep(&before);
+	error = view_plan(&move->target, NULL, redirect->backing, redirect->offset, move->map->length, 0, false);
+	if (error == -EOPNOTSUPP && move->map->channel) {
+		error_forgive(&before);
 		return 0; /* what the driver alone can map is written to by way of the memory */
+	}
 	if (error)
 		return error;
 	error = space_local.build_aside(&move->target, 0);
@@ -460,12 +465,17 @@ static int move_stopped(struct move *move)
 static int move_now(struct move *move)
 {
 	struct mr_map *map = move->map;
+	struct sentence before;
 	int error;
 
 	if (map->blocked)
 		return move_at_rest(move);
+	error_keep(&before);
 	error = move->copy.opts.flags & MR_COPY_STOP ? -EOPNOTSUPP : move_guarded(move);
-	return error == -EOPNOTSUPP ? move_stopped(move) : error;
+	if (error != -EOPNOTSUPP)
+		return error;
+	error_forgive(&before);
+	return move_stopped(move);
 }
 
 static int move_staged(struct move *move)

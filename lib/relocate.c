@@ -695,10 +695,10 @@ static void release_parked(const struct relocation *move)
 	struct agent_command command = { AGENT_RELEASE, { SLICE } };
 	struct sentence before;
 
-	error_listen(&before);
+	error_keep(&before);
 	while (plant_tell(&move->plant, &command) > 0)
 		;
-	error_heard(&before, NULL);
+	error_forgive(&before);
 }
 
 static int move_with_agent(struct relocation *move)
@@ -769,12 +769,12 @@ static int relocate(struct relocation *move)
 
 	if (error)
 		return error;
-	error_listen(&before);
+	error_keep(&before);
 	error = check(move);
 	again = error && is_watched(move);
 	if (error && !again)
 		return error;
-	error_heard(&before, NULL);
+	error_forgive(&before);
 	error = plant_begin(&move->plant, move->task);
 	if (error)
 		return error;

@@ -490,6 +490,7 @@ static int copy_guarded(struct snapshot *snapshot)
 static int copy_now(struct snapshot *snapshot)
 {
 	struct mr_map *whole = snapshot->whole;
+	struct sentence before;
 	int error;
 
 	if (whole->blocked || (whole->options & MR_MAP_READ_ONLY && !whole->view.adopted)) {
@@ -501,8 +502,12 @@ static int copy_now(struct snapshot *snapshot)
 		error = map_watch(whole);
 	if (error)
 		return error;
+	error_keep(&before);
 	error = snapshot->copy.opts.flags & MR_COPY_STOP ? -EOPNOTSUPP : copy_guarded(snapshot);
-	return error == -EOPNOTSUPP ? copy_stopped(snapshot) : error;
+	if (error != -EOPNOTSUPP)
+		return error;
+	error_forgive(&before);
+	return copy_stopped(snapshot);
 }
 
 static int copy_into(struct snapshot *snapshot, struct mr_memory *into)

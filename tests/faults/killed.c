@@ -45,6 +45,7 @@ static int do_deed(struct child *self, void *argument)
 	int error;
 
 	(void)self;
+	mr_error_set("before", "nothing has failed yet");
 	if (order->step)
 		mr_inject_arm_death(order->step);
 	error = mr_task_open(order->subject->child.pid, &task);
@@ -53,6 +54,10 @@ static int do_deed(struct child *self, void *argument)
 		mr_task_unref(task);
 	}
 	mr_inject_disarm();
+	if (!error && strcmp(mr_error(), "before: nothing has failed yet") != 0) { /* calls that succeed leave it alone */
+		fprintf(stderr, "it has succeeded, and says \"%s\"\n", mr_error());
+		return DEED_FAILED;
+	}
 	if (error && (!deed_may_be(error) || !order->step))
 		fprintf(stderr, "%s\n", mr_error());
 	return error ? deed_may_be(error) ? DEED_REFUSED : DEED_FAILED : 0;
