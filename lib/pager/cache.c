@@ -122,31 +122,44 @@ void cache_arrived(struct pager *pager, uint32_t block)
 	cache_put(pager, block, CLEAN, false);
 }
 
-/* No window has a page of it mapped for writing; what is mapped for reading, the kernel takes away. */
-static bool evict(struct pager *pager, uint32_t block)
+/* The clean blocks from @block on, at most @most, that follow one another in the file as they do in the list: they go in one call. */
+static uint32_t run_to_evict(const struct pager *pager, uint32_t block, uint32_t most)
 {
-	if (sys_punch(pager->fd, cache_start(pager, block), pager->block))
+	uint32_t count = 1;
+
+	while (count < most && at(pager, block + count - 1)->next == block + count && !at(pager, block + count)->holds)
+		count++;
+	return count;
+}
+
+/* No window has a page of them mapped for writing; what is mapped for reading, the kernel takes away. */
+static bool evict(struct pager *pager, uint32_t first, uint32_t count)
+{
+	if (sys_punch(pager->fd, cache_start(pager, first), count * pager->block))
 		return false;
-	cache_take(pager, block);
-	at(pager, block)->state = ABSENT;
-	at(pager, block)->trip = false;
-	pager->used--;
+	for (uint32_t block = first; block < first + count; block++) {
+		cache_take(pager, block);
+		at(pager, block)->state = ABSENT;
+		at(pager, block)->trip = false;
+	}
+	pager->used -= count;
 	return true;
 }
 
-static bool evict_one(struct pager *pager)
+/* Of those that were needed longest ago, up to @most. */
+static bool evict_some(struct pager *pager, uint32_t most)
 {
 	uint32_t block = pager->lists[CLEAN].first;
 
 	while (block != NO_BLOCK && at(pager, block)->holds)
 		block = at(pager, block)->next;
-	return block != NO_BLOCK && evict(pager, block);
+	return block != NO_BLOCK && evict(pager, block, run_to_evict(pager, block, most));
 }
 
 bool cache_take_room(struct pager *pager, uint32_t count)
 {
 	while (pager->used > pager->most - count)
-		if (!evict_one(pager))
+		if (!evict_some(pager, pager->used - (pager->most - count)))
 			return false;
 	pager->used += count;
 	if (is_untidy(pager))
