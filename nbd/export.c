@@ -64,7 +64,8 @@ struct export
 	bool connecting;
 	_Atomic uint64_t away; /* since when nothing has been answered; 0: it has */
 	struct keeper keeper;
-	int refusal;		  /* what the last attempt to connect came to, if it failed */
+	int refusal;		  /* what the last attempt to connect came to, if it failed; */
+	uint64_t refused;	  /* when it did */
 	struct words words;	  /* of the last failure, */
 	int failure;		  /* which is this */
 	atomic_bool unsettled;	  /* what others wrote may not be flushed, or we have written what cannot be */
@@ -250,6 +251,7 @@ static int renew(struct export *export)
 		went_away(export);
 		export->words = words;
 		export->failure = export->refusal = result;
+		export->refused = clock_now();
 	} else {
 		export->session = session;
 	}
@@ -265,9 +267,8 @@ static bool overdue(const struct export *export)
 	return away && clock_now() > away + EXPORT_AWAY;
 }
 
-static void wait_for_change(struct export *export, uint64_t nanoseconds)
+static void wait_for_change(struct export *export, uint64_t until)
 {
-	uint64_t until = clock_now() + nanoseconds;
 	struct timespec time = { .tv_sec = (time_t)(until / SECOND), .tv_nsec = (long)(until % SECOND) };
 
 	pthread_cond_clockwait(&export->changed, &export->lock, CLOCK_MONOTONIC, &time);
@@ -288,12 +289,14 @@ static int session_get(struct export *export, struct session **ret_session)
 			result = export->refusal ? export->refusal : -ETIMEDOUT;
 			break;
 		}
-		result = renew(export);
-		if (!result)
+		/* One attempt at a time, however many wait. */
+		if (clock_now() < export->refused + RECONNECT_PAUSE) {
+			wait_for_change(export, export->refused + RECONNECT_PAUSE);
 			continue;
-		if (overdue(export) || result == -ENOMEM)
+		}
+		result = renew(export);
+		if (result && (overdue(export) || result == -ENOMEM))
 			break;
-		wait_for_change(export, RECONNECT_PAUSE);
 	}
 	if (export->session) {
 		result = 0;
