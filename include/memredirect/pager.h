@@ -20,6 +20,7 @@
  *   EFAULT), as on a failing file mapping, and so does, for one second, who touches a page that somebody was refused. After that an access
  *   has it read anew; a redirect ends it at once. Without UFFDIO_POISON (before Linux 6.6) the signal is sent to the waiting thread
  *   instead, with the address of the access in si_addr; a system call then waits until the page can be had or the map is redirected.
+ *   A read that fails with -ETIMEDOUT, while no other one has succeeded since it began, fails for all who wait to be served by then.
  *   A write that fails is tried again likewise; then mr_memory_sync fails, or, if the cache was being emptied, the next mr_memory_sync
  *   does, once. If the cache is full of what cannot be written back, an access to further pages fails as one does that cannot be read.
  *

@@ -108,6 +108,7 @@ struct pager {
 	int stuck;	      /* what the last write back failed with; 0: it did not; */
 	uint64_t stuck_at;    /* the number of that write */
 	uint64_t progress;    /* calls that have returned */
+	uint64_t answers;     /* reads that have succeeded */
 	uint32_t pins;	      /* blocks that are pinned, as often as they are */
 	struct sweep *sweeps; /* the oldest one first */
 	unsigned helpers;

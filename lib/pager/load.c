@@ -171,6 +171,15 @@ static int take_room(struct pager *pager, struct request *request)
 	return cache_await_room(pager);
 }
 
+static void fail_block(struct pager *pager, uint32_t block, int error)
+{
+	struct block *it = &pager->all[block];
+
+	it->state = FAILED;
+	it->error = error;
+	it->failed = sys_now();
+}
+
 /*
  * It cannot be had. If one of several blocks is to blame, the others must not suffer: each is asked for by itself. With the lock held.
  */
@@ -182,10 +191,23 @@ static void fail_request(struct pager *pager, const struct request *request, int
 		put_back(pager, request, 0);
 		return;
 	}
-	pager->all[request->first].state = FAILED;
-	pager->all[request->first].error = error;
-	pager->all[request->first].failed = sys_now();
+	fail_block(pager, request->first, error);
 	pthread_cond_broadcast(&pager->changed);
+}
+
+/* What all wait for is not to be had, and they have waited as long as whoever has been told so. With the lock held, which is given back. */
+static void fail_all_who_wait(struct pager *pager, int error)
+{
+	uint32_t block;
+
+	while ((block = pager->lists[URGENT].first) != NO_BLOCK) {
+		cache_take(pager, block);
+		fail_block(pager, block, error);
+	}
+	pthread_cond_broadcast(&pager->changed);
+	pthread_mutex_unlock(&pager->lock);
+	windows_wake(pager, 0, pager->blocks);
+	pthread_mutex_lock(&pager->lock);
 }
 
 static int fetch(struct pager *pager, const struct request *request, void *staging)
@@ -205,20 +227,25 @@ static int fetch(struct pager *pager, const struct request *request, void *stagi
 static void serve_request(struct pager *pager, struct request *request, void *staging)
 {
 	int error = take_room(pager, request);
-	bool roomy = !error;
+	bool roomy = !error, silent;
+	uint64_t answers = pager->answers;
 
 	pthread_mutex_unlock(&pager->lock);
 	if (!error)
 		error = fetch(pager, request, staging);
+	silent = roomy && error == -ETIMEDOUT;
 	if (!error)
 		error = windows_load(pager, request->first, request->count, staging);
 	pthread_mutex_lock(&pager->lock);
 	pager->progress++;
+	pager->answers += !error;
 	if (!error)
 		return;
 	pager->used -= roomy ? request->count : 0;
 	if (error != -EAGAIN || roomy)
 		fail_request(pager, request, error);
+	if (silent && pager->answers == answers)
+		fail_all_who_wait(pager, error);
 	pthread_mutex_unlock(&pager->lock);
 	windows_wake(pager, request->first, request->count);
 	pthread_mutex_lock(&pager->lock);

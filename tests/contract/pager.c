@@ -32,6 +32,8 @@ struct store {
 	_Atomic uint32_t shut;	   /* reads wait while it is 1 */
 	_Atomic uint32_t full;	   /* writes do while this is */
 	atomic_uint_least64_t bad; /* reads of the block with this offset fail, if it is not 0 */
+	atomic_uint served;	   /* by read_one */
+	_Atomic uint32_t seen;	   /* that it has */
 	atomic_uint inside, most_inside, writing, reads, writes, flushes, released;
 	atomic_bool used_after;
 	atomic_bool doomed; /* writes that wait fail then, however often they are tried; the next ones do not */
@@ -406,6 +408,108 @@ static void a_bad_block_is_refused_alone(void **state)
 	for (uint64_t offset = 0; offset < length; offset += page)
 		assert_int_equal(access_try(ACCESS_LOAD, address + offset, 0).signal, offset == store.bad ? SIGBUS : 0);
 	assert_int_equal(access_try(ACCESS_LOAD, address + store.bad, 0).signal, SIGBUS);
+	end(&store, memory, map);
+}
+
+/* More than reads are under way at once; each in another block. */
+#define CROWD 64
+
+static void crowd_start(struct victim **crowd, char *address)
+{
+	for (unsigned i = 0; i < CROWD; i++) {
+		crowd[i] = victim_start(ACCESS_LOAD, address + (i + 1) * 3 * page_size(), 0);
+		assert_non_null(crowd[i]);
+	}
+}
+
+static int signal_of(struct victim *victim)
+{
+	int number;
+
+	assert_true(victim_wait(victim));
+	number = victim->outcome.signal;
+	victim_free(victim);
+	return number;
+}
+
+/* One who comes while the first ones are refused may have a read of its own. */
+static void what_times_out_times_out_for_all_who_wait(void **state)
+{
+	uint64_t page = page_size(), length = 4 * CROWD * page;
+	struct victim *crowd[CROWD];
+	struct mr_memory *memory;
+	struct store store;
+	struct mr_map *map;
+	char *address;
+
+	(void)state;
+	address = begin(&store, length, 0, 0, &memory, &map);
+	shut(&store);
+	store.read_error = -ETIMEDOUT;
+	crowd_start(crowd, address);
+	assert_true(wait_waiters(map, CROWD));
+	open_again(&store);
+	for (unsigned i = 0; i < CROWD; i++)
+		assert_int_equal(signal_of(crowd[i]), SIGBUS);
+	assert_true(store.reads <= TRIES * CROWD / 2);
+	store.read_error = 0;
+	assert_true(wait_until(can_be_read, address + (CROWD * 3 * page)));
+	assert_true(wait_until(can_be_read, address + 3 * page));
+	end(&store, memory, map);
+}
+
+/* A store that serves one block; when that is there, the bad one times out, and the others wait. */
+static int read_one(void *argument, uint64_t offset, void *buffer, uint64_t length)
+{
+	struct store *store = argument;
+
+	if (offset == store->bad) {
+		while (!store->seen)
+			wait_word((uint32_t *)&store->seen, 0);
+		return -ETIMEDOUT;
+	}
+	if (store->served++)
+		return read_store(store, offset, buffer, length);
+	memcpy(buffer, store->bytes + offset, length);
+	return 0;
+}
+
+static bool somebody_is_served(void *argument)
+{
+	struct victim **crowd = argument;
+	unsigned i = 1;
+
+	while (i < CROWD && !victim_is_done(crowd[i]))
+		i++;
+	return i < CROWD;
+}
+
+static void what_times_out_alone_is_refused_alone(void **state)
+{
+	uint64_t page = page_size(), length = 4 * CROWD * page;
+	struct victim *crowd[CROWD];
+	struct mr_memory *memory;
+	struct mr_pager pager;
+	struct store store;
+	struct mr_map *map;
+	char *address;
+
+	(void)state;
+	store_make(&store, length);
+	store.bad = 3 * page;
+	pager = pager_of(&store);
+	pager.read = read_one;
+	assert_ok(mr_memory_new_pager(&pager, length, 0, 0, &memory));
+	address = map_of(memory, 0, &map);
+	shut(&store);
+	crowd_start(crowd, address);
+	assert_true(wait_until(somebody_is_served, crowd));
+	store.seen = 1;
+	wait_wake((uint32_t *)&store.seen);
+	assert_int_equal(signal_of(crowd[0]), SIGBUS);
+	open_again(&store);
+	for (unsigned i = 1; i < CROWD; i++)
+		assert_int_equal(signal_of(crowd[i]), 0);
 	end(&store, memory, map);
 }
 
@@ -927,6 +1031,8 @@ static const struct CMUnitTest tests[] = {
 	TEST(a_failing_read_is_sigbus_and_passes),
 	TEST(a_redirect_ends_a_refusal_at_once),
 	TEST(a_bad_block_is_refused_alone),
+	TEST(what_times_out_times_out_for_all_who_wait),
+	TEST(what_times_out_alone_is_refused_alone),
 	TEST(a_failing_write_keeps_its_bytes_and_is_told_of),
 	TEST(a_full_cache_that_cannot_be_written_back_refuses_what_is_new),
 	TEST(writes_that_had_begun_before_refuse_nobody),

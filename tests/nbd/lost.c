@@ -20,6 +20,12 @@
 
 #define THREADS 8
 
+/* Far more than reads are under way at once. */
+#define CROWD 160
+
+/* Each reads in a part of its own. */
+#define PART (192 * KIB)
+
 /* Seconds: what the header says of a server that refuses connections, and of one that hangs; and what a busy machine adds. */
 #define GONE_BOUND    15
 #define HANGING_BOUND 40
@@ -113,19 +119,19 @@ static void *load(void *argument)
 }
 
 /* Each in another part of the export. */
-static void loaders_start(struct loader *loaders, const struct shown *shown)
+static void loaders_start(struct loader *loaders, unsigned count, const struct shown *shown)
 {
 	signal(SIGBUS, on_bus_error);
-	for (unsigned i = 0; i < THREADS; i++) {
-		loaders[i] = (struct loader){ .word = shown->words + (i + 1) * 3 * MIB / WORD };
+	for (unsigned i = 0; i < count; i++) {
+		loaders[i] = (struct loader){ .word = shown->words + (i + 1) * PART / WORD };
 		assert_true(thread_start(&loaders[i].thread, load, &loaders[i]));
 	}
-	assert_true(wait_waiters(shown->map, THREADS));
+	assert_true(wait_waiters(shown->map, count));
 }
 
-static void loaders_join(struct loader *loaders)
+static void loaders_join(struct loader *loaders, unsigned count)
 {
-	for (unsigned i = 0; i < THREADS; i++)
+	for (unsigned i = 0; i < count; i++)
 		thread_join(&loaders[i].thread);
 	signal(SIGBUS, SIG_DFL);
 }
@@ -144,12 +150,12 @@ static void who_waits_gets_its_bytes_when_the_server_is_back(void **state)
 	shown_open(&shown, server.uri, 4 * MIB, 0);
 	assert_int_equal(shown.words[0], word_of(0, 1));
 	server_kill(&server);
-	loaders_start(loaders, &shown);
+	loaders_start(loaders, THREADS, &shown);
 	server_start(&server);
-	loaders_join(loaders);
+	loaders_join(loaders, THREADS);
 	for (unsigned i = 0; i < THREADS; i++) {
 		assert_false(loaders[i].refused);
-		assert_int_equal(loaders[i].value, word_of((i + 1) * 3 * MIB, 1));
+		assert_int_equal(loaders[i].value, word_of((i + 1) * PART, 1));
 	}
 	shown_check(&shown, 0, shown.length, 1);
 	shown_close(&shown);
@@ -165,10 +171,10 @@ static void requests_under_way_are_made_again(void **state)
 	(void)state;
 	file_server(&server, "--filter=delay file disk delay-read=500ms");
 	shown_open(&shown, server.uri, 4 * MIB, 0);
-	loaders_start(loaders, &shown);
+	loaders_start(loaders, THREADS, &shown);
 	server_kill(&server);
 	server_start(&server);
-	loaders_join(loaders);
+	loaders_join(loaders, THREADS);
 	for (unsigned i = 0; i < THREADS; i++)
 		assert_false(loaders[i].refused);
 	shown_close(&shown);
@@ -293,9 +299,9 @@ static void a_redirect_lets_all_go_who_wait_for_a_dead_server(void **state)
 	shown_open(&shown, server.uri, 0, MR_MEMORY_READ_ONLY);
 	assert_ok(mr_memory_new_buffer(shown.length, 0, &local));
 	server_kill(&server);
-	loaders_start(loaders, &shown);
+	loaders_start(loaders, THREADS, &shown);
 	assert_ok(mr_map_redirect(shown.map, local, MR_MAP_READ_ONLY, 0));
-	loaders_join(loaders);
+	loaders_join(loaders, THREADS);
 	for (unsigned i = 0; i < THREADS; i++) {
 		assert_false(loaders[i].refused);
 		assert_int_equal(loaders[i].value, 0);
@@ -320,9 +326,9 @@ static void a_redirect_lets_all_go_who_wait_for_a_hanging_server(void **state)
 	shown_open(&shown, server.uri, 0, MR_MEMORY_READ_ONLY);
 	assert_ok(mr_memory_new_buffer(shown.length, 0, &local));
 	kill(server.pid, SIGSTOP);
-	loaders_start(loaders, &shown);
+	loaders_start(loaders, THREADS, &shown);
 	assert_ok(mr_map_redirect(shown.map, local, MR_MAP_READ_ONLY, 0));
-	loaders_join(loaders);
+	loaders_join(loaders, THREADS);
 	for (unsigned i = 0; i < THREADS; i++)
 		assert_false(loaders[i].refused);
 	server_kill(&server);
@@ -346,8 +352,8 @@ static void nobody_waits_longer_than_the_bound(void **state)
 	/* So little that nothing is read ahead of it. */
 	shown_fill(&shown, 0, 4 * KIB, 1);
 	server_kill(&server);
-	loaders_start(loaders, &shown);
-	loaders_join(loaders);
+	loaders_start(loaders, THREADS, &shown);
+	loaders_join(loaders, THREADS);
 	for (unsigned i = 0; i < THREADS; i++) {
 		assert_true(loaders[i].refused);
 		assert_true(loaders[i].took < GONE_BOUND + MACHINE);
@@ -370,7 +376,7 @@ static void nobody_waits_longer_than_the_bound(void **state)
 
 static void a_hanging_server_is_given_up_within_the_bound(void **state)
 {
-	struct loader loaders[THREADS];
+	struct loader loaders[CROWD];
 	struct server server;
 	struct shown shown;
 	size_t descriptors = count_descriptors();
@@ -379,9 +385,9 @@ static void a_hanging_server_is_given_up_within_the_bound(void **state)
 	file_server(&server, "file disk");
 	shown_open(&shown, server.uri, 0, MR_MEMORY_READ_ONLY);
 	kill(server.pid, SIGSTOP);
-	loaders_start(loaders, &shown);
-	loaders_join(loaders);
-	for (unsigned i = 0; i < THREADS; i++) {
+	loaders_start(loaders, CROWD, &shown);
+	loaders_join(loaders, CROWD);
+	for (unsigned i = 0; i < CROWD; i++) {
 		assert_true(loaders[i].refused);
 		assert_true(loaders[i].took < HANGING_BOUND + MACHINE);
 	}
