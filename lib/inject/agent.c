@@ -82,6 +82,12 @@ AGENT static long copy_shared(int pid, const struct agent_run *run)
 	return call(SYS_process_vm_readv, pid, (long)&to, 1, (long)&from, 1, 0);
 }
 
+/* A mapping that children do not get is not here. */
+AGENT static bool is_here(const struct agent_run *range)
+{
+	return !call(SYS_msync, (long)range->from, (long)range->length, MS_ASYNC, 0, 0, 0);
+}
+
 /* In a copy: memory that it shares with others becomes its own. What cannot be read stays empty. */
 AGENT static long make_own(const struct agent_run *range)
 {
@@ -113,7 +119,7 @@ AGENT static void be_a_copy(const struct agent *agent, int64_t count, int told)
 
 	call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0, 0);
 	for (int64_t i = 0; i < count && error >= 0; i++)
-		error = make_own(&ranges[i]);
+		error = is_here(&ranges[i]) ? make_own(&ranges[i]) : 0;
 	call(SYS_write, told, (long)&error, sizeof(error), 0, 0, 0);
 	call(SYS_close_range, 0, ~0U, 0, 0, 0, 0);
 	while (error >= 0 && call(SYS_getppid, 0, 0, 0, 0, 0, 0) == agent->pid)

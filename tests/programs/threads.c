@@ -8,11 +8,15 @@
 
 #define SPARSE ((size_t)256 << 20)
 
+/* Less than a huge page: what is larger is mapped at multiples of that. */
+#define APART ((size_t)1 << 20)
+
 static pthread_barrier_t all_wait;
 static int ends[2];
 int answer = 42;
 char *sparse; /* much memory, of which three pages have been written to */
 char *hollow; /* shared, of a file that has the first page alone */
+char *apart;  /* shared, and kept from children: so it is not in the core */
 
 /* Nobody ever writes. */
 __attribute__((noinline)) static void wait_for_ever(void)
@@ -56,10 +60,14 @@ int main(void)
 	pthread_t threads[2];
 	int file;
 
+	/* First, so that a mapping which the copy makes anywhere is made there. */
+	apart = mmap(NULL, APART, PROT_READ | PROT_WRITE, MAP_SHARED, memfd_create("apart", MFD_CLOEXEC), 0);
 	sparse = mmap(NULL, SPARSE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	file = memfd_create("hollow", MFD_CLOEXEC);
 	hollow = mmap(NULL, 4 * SPARSE, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
-	if (sparse == MAP_FAILED || hollow == MAP_FAILED || ftruncate(file, 1) || pipe(ends))
+	if (sparse == MAP_FAILED || hollow == MAP_FAILED || apart == MAP_FAILED || ftruncate(file, 1) || pipe(ends))
+		return 1;
+	if (madvise(apart, APART, MADV_DONTFORK))
 		return 1;
 	hollow[0] = 'y';
 	sparse[0] = sparse[SPARSE / 2] = sparse[SPARSE - 1] = 'x';
