@@ -114,6 +114,7 @@ struct pager {
 	unsigned helpers;
 	bool stopping, closing, done, closed; /* nobody reads; the cleaner is to write all back; has; and has ended */
 	bool failing;			      /* while it closes */
+	bool failed;			      /* some block has, once */
 
 	unsigned loader_count, loaders_begun;
 	struct worker loaders[LOADERS];

@@ -175,6 +175,7 @@ static void fail_block(struct pager *pager, uint32_t block, int error)
 {
 	struct block *it = &pager->all[block];
 
+	pager->failed = true;
 	it->state = FAILED;
 	it->error = error;
 	it->failed = sys_now();

@@ -385,6 +385,15 @@ static void a_redirect_ends_a_refusal_at_once(void **state)
 	assert_ok(mr_memory_new_buffer(store.length, 0, &other));
 	assert_ok(mr_map_redirect(map, other, 0, 0));
 	assert_int_equal(access_try(ACCESS_LOAD, address, 0).signal, 0);
+	store.read_error = 0;
+	assert_ok(mr_map_redirect(map, memory, 0, 0)); /* and back */
+	assert_int_equal(access_try(ACCESS_LOAD, address, 0).signal, 0);
+	store.read_error = -EIO;
+	assert_int_equal(access_try(ACCESS_LOAD, address + 4 * page_size(), 0).signal, SIGBUS);
+	store.read_error = 0;
+	assert_ok(mr_map_redirect(map, NULL, 0, 0));
+	assert_ok(mr_map_redirect(map, memory, 0, 0));
+	assert_pattern(address, 0, store.length, SEED);
 	mr_map_unref(map);
 	mr_memory_unref(other);
 	mr_memory_unref(memory);
