@@ -171,26 +171,41 @@ static bool choose_size(struct demo *demo, uint64_t wanted)
 	}
 	demo->size -= demo->size % PAGE;
 	if (demo->size / WORD < demo->threads) {
-		complain("the export has %" PRIu64 " bytes; a page at least is needed", length);
+		complain("%s %" PRIu64 " bytes; a page at least is needed", wanted ? "--size is" : "the export has",
+			 wanted ? wanted : length);
 		return false;
 	}
 	return true;
 }
 
+/* Through a cache for @size bytes of it. */
+static bool open_for(struct demo *demo, uint64_t size)
+{
+	uint64_t cache = size / 4 < CACHE_LEAST ? CACHE_LEAST : size / 4;
+	int error = mr_memory_new_nbd(demo->uri, cache, demo->write ? 0 : MR_MEMORY_READ_ONLY, &demo->export);
+
+	if (error)
+		complain("the export cannot be used: %s", mr_error());
+	return !error;
+}
+
+/* Once more, if the export is smaller than is used at most. */
 static bool open_export(struct demo *demo, uint64_t wanted)
 {
-	uint64_t cache = wanted && wanted < SIZE_MOST ? wanted / 4 : SIZE_MOST / 4;
+	uint64_t most = wanted ? wanted : SIZE_MOST;
 
-	if (mr_memory_new_nbd(demo->uri, cache < CACHE_LEAST ? CACHE_LEAST : cache, demo->write ? 0 : MR_MEMORY_READ_ONLY,
-			      &demo->export)) {
-		complain("the export cannot be used: %s", mr_error());
+	if (!open_for(demo, most))
 		return false;
-	}
 	if (demo->write && mr_memory_options(demo->export) & MR_MEMORY_READ_ONLY) {
 		complain("the export is read-only, and --write is given");
 		return false;
 	}
-	return choose_size(demo, wanted);
+	if (!choose_size(demo, wanted))
+		return false;
+	if (demo->size > most - PAGE || most / 4 <= CACHE_LEAST)
+		return true;
+	demo->export = mr_memory_unref(demo->export);
+	return open_for(demo, demo->size);
 }
 
 static bool set_up(struct demo *demo, uint64_t wanted)

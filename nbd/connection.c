@@ -127,7 +127,7 @@ static int connect_by(struct connection *connection, const char *uri, uint64_t d
 	return 0;
 }
 
-/* The library prints nothing and heeds no environment variable, libnbd's LIBNBD_DEBUG included. */
+/* The library prints nothing; what libnbd prints of LIBNBD_DEBUG while it makes a handle is all. */
 static int prepare(struct nbd_handle *nbd)
 {
 	return nbd_set_debug(nbd, false) || nbd_set_pread_initialize(nbd, false) || nbd_set_uri_allow_local_file(nbd, true) ||

@@ -13,7 +13,7 @@
  *     dies, or a system that fails, loses what was not synced; what was, is where the pager put it.
  *   - Threads wait for the bytes that they touch alone: many requests are under way at once, and one that takes long holds nobody else up.
  *   - While a map is blocked nobody waits for the pager; a redirect to other memory lets all go who wait for it, however long its
- *     callbacks take.
+ *     callbacks take. But calls on one map take turns: it waits for a snapshot or move of the same map, which wait for the pager.
  *
  * Failures
  *   A read that fails is tried again twice, after 10 and 100 milliseconds. Then who waits for it gets SIGBUS (where a system call waits:

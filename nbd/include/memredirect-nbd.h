@@ -17,6 +17,8 @@
  *   requests fail, those that wait and those that come: each of the latter tries to connect first, for a second. The pager tries a read three
  *   times: so a thread that touches such memory waits for 40 seconds at most, and gets SIGBUS; 15, if the server is gone and connections are
  *   refused. A redirect lets it go at once. When the server is back, the next access finds it so.
+ *   A server that leaves one request unanswered while it answers others is not lost: that request is waited for as long as it does so, by a
+ *   thread that a redirect of its map lets go.
  *   What the server answers with EIO or ENOMEM is tried five times, within a quarter of a second.
  *
  * Limits
