@@ -38,6 +38,7 @@ struct waiter {
 	pthread_cond_t wake;
 	atomic_bool answered;
 	int error;
+	uint64_t due, came; /* bytes of a read */
 	struct connection *connection;
 	const struct request *request;
 };
@@ -244,10 +245,24 @@ static int answered(void *arg, int *error)
 
 	pthread_mutex_lock(&connection->lock);
 	waiter->error = *error;
+	/* libnbd counts no chunks: what does not come would be what the buffer had. */
+	if (!*error && waiter->came != waiter->due)
+		waiter->error = EPROTO;
 	atomic_store(&waiter->answered, true);
 	pthread_cond_signal(&waiter->wake);
 	pthread_mutex_unlock(&connection->lock);
 	return 1;
+}
+
+static int count_chunk(void *arg, const void *bytes, size_t count, uint64_t offset, unsigned status, int *error)
+{
+	struct waiter *waiter = arg;
+
+	(void)bytes;
+	(void)offset;
+	(void)error;
+	waiter->came += status == LIBNBD_READ_ERROR ? 0 : count;
+	return 0;
 }
 
 /* Extents come in pairs of a length and flags, from the offset that was asked for. */
@@ -274,7 +289,9 @@ static int64_t issue(struct connection *connection, const struct request *reques
 
 	switch (request->kind) {
 	case REQUEST_READ:
-		return nbd_aio_pread(nbd, request->buffer, request->length, request->offset, done, 0);
+		waiter->due = request->length;
+		return nbd_aio_pread_structured(nbd, request->buffer, request->length, request->offset,
+						(nbd_chunk_callback){ .callback = count_chunk, .user_data = waiter }, done, 0);
 	case REQUEST_WRITE:
 		return nbd_aio_pwrite(nbd, request->buffer, request->length, request->offset, done, flags);
 	case REQUEST_ZERO:

@@ -141,6 +141,21 @@ static void a_size_that_the_reads_do_not_bear_out_is_an_error_of_the_read(void *
 	server_remove(&server);
 }
 
+/* What does not come must not be taken for what the buffer had. */
+static void a_read_that_succeeds_without_all_of_its_bytes_is_an_error(void **state)
+{
+	struct mr_memory *memory;
+	struct server server;
+	char byte;
+
+	(void)state;
+	SERVE(&server, TESTS "/withhold.py");
+	assert_ok(mr_memory_new_nbd(server.uri, 0, 0, &memory));
+	assert_error(mr_memory_read(memory, 0, &byte, 1), EPROTO);
+	mr_memory_unref(memory);
+	server_remove(&server);
+}
+
 static void uris_that_lead_nowhere(void **state)
 {
 	struct mr_memory *memory = NULL;
@@ -190,6 +205,7 @@ int main(int argc, char **argv)
 		TEST(an_export_larger_than_a_file_can_be_is_refused),
 		TEST(connections_that_show_different_sizes_are_refused),
 		TEST(a_size_that_the_reads_do_not_bear_out_is_an_error_of_the_read),
+		TEST(a_read_that_succeeds_without_all_of_its_bytes_is_an_error),
 		TEST(uris_that_lead_nowhere),
 		TEST(a_server_that_says_nothing_is_given_up),
 	};
