@@ -109,12 +109,12 @@ struct pager {
 	uint64_t stuck_at;    /* the number of that write */
 	uint64_t progress;    /* calls that have returned */
 	uint64_t answers;     /* reads that have succeeded */
+	uint64_t forgiven;    /* what had failed by then is asked for anew: a map has been made or redirected here since */
 	uint32_t pins;	      /* blocks that are pinned, as often as they are */
 	struct sweep *sweeps; /* the oldest one first */
 	unsigned helpers;
 	bool stopping, closing, done, closed; /* nobody reads; the cleaner is to write all back; has; and has ended */
 	bool failing;			      /* while it closes */
-	bool failed;			      /* some block has, once */
 
 	unsigned loader_count, loaders_begun;
 	struct worker loaders[LOADERS];
@@ -164,8 +164,8 @@ void load_ahead(struct pager *pager, uint32_t block);
 /* How long an access to what could not be read is refused. */
 #define LOAD_REFUSED UINT64_C(1000000000)
 
-/* Whether it failed, and not long ago. */
-bool load_has_failed(const struct block *block);
+/* Whether it failed, not long ago, and no map has been made or redirected here since. */
+bool load_has_failed(const struct pager *pager, const struct block *block);
 
 /* Wait until the block is there, and hold it. 0, or what `read` gave. With the lock held. */
 int load_and_hold(struct pager *pager, uint32_t block);

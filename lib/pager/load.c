@@ -18,9 +18,9 @@
 /* How far to read ahead at most. */
 #define AHEAD_MOST (UINT64_C(8) << 20)
 
-bool load_has_failed(const struct block *block)
+bool load_has_failed(const struct pager *pager, const struct block *block)
 {
-	return block->state == FAILED && sys_now() - block->failed < LOAD_REFUSED;
+	return block->state == FAILED && block->failed > pager->forgiven && sys_now() - block->failed < LOAD_REFUSED;
 }
 
 void load_urgently(struct pager *pager, uint32_t block)
@@ -104,7 +104,7 @@ int load_and_hold(struct pager *pager, uint32_t block)
 
 	load_ahead(pager, block);
 	while (it->state != PRESENT) {
-		if (load_has_failed(it))
+		if (load_has_failed(pager, it))
 			return it->error;
 		load_urgently(pager, block);
 		pthread_cond_wait(&pager->changed, &pager->lock);
@@ -175,7 +175,6 @@ static void fail_block(struct pager *pager, uint32_t block, int error)
 {
 	struct block *it = &pager->all[block];
 
-	pager->failed = true;
 	it->state = FAILED;
 	it->error = error;
 	it->failed = sys_now();

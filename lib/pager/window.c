@@ -150,16 +150,6 @@ static void link_window(struct window *window)
 	window->pager->windows = window;
 }
 
-/* Who has failed to be read is asked for anew: by whoever maps it now. With both locks held. */
-static void forget_failures(struct pager *pager, uint64_t offset, uint64_t length)
-{
-	uint32_t block = (uint32_t)(offset / pager->block), last = (uint32_t)((offset + length - 1) / pager->block);
-
-	for (; pager->failed && block <= last && block < pager->blocks; block++)
-		if (pager->all[block].state == FAILED)
-			pager->all[block].failed = 0;
-}
-
 int window_open(struct pager *pager, uintptr_t start, uint64_t length, uint64_t offset, int protection, bool copy_on_write)
 {
 	struct window *window = sys_allocate(1, sizeof(*window));
@@ -186,7 +176,7 @@ int window_open(struct pager *pager, uintptr_t start, uint64_t length, uint64_t 
 	window->sibling = pager->windows;
 	link_window(window);
 	pthread_mutex_lock(&pager->lock);
-	forget_failures(pager, offset, length);
+	pager->forgiven = sys_now();
 	pthread_mutex_unlock(&pager->lock);
 	windows_leave();
 	return 0;
@@ -522,7 +512,7 @@ static bool serve_here(struct window *window, const struct service_fault *fault,
 		return serve_write(window, address, patient);
 	if (it->state == PRESENT)
 		return serve_present(window, block, address, fault->write, patient);
-	if (load_has_failed(it))
+	if (load_has_failed(pager, it))
 		return refuse(window, fault, address, patient);
 	*ret_wake = false;
 	load_urgently(pager, block);
